@@ -1,0 +1,13 @@
+"""Hand a small JSON value to Airflow. Never a secret, never personal data: XComs are readable by every UI user."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def push(value: Mapping[str, object]) -> None:
+    """Write ``value`` as JSON to the file named by ``AELP2_XCOM_FILE``; outside Airflow the variable is unset and nothing happens."""
+    target = os.environ.get("AELP2_XCOM_FILE")
+    if target:
+        Path(target).write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
