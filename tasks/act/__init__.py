@@ -1,0 +1,1 @@
+"""Stage 5: approval, canary, watch, promote or roll back."""

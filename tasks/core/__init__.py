@@ -1,0 +1,1 @@
+"""How things work, without job logic: settings, contracts, warehouse, money, ledger, logging."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def push(value: Mapping[str, object]) -> None:
-    """Write ``value`` as JSON to the file named by ``AELP2_XCOM_FILE``; outside Airflow the variable is unset and nothing happens."""
+    """Write ``value`` as JSON to the file that ``AELP2_XCOM_FILE`` names; outside Airflow it is unset and nothing happens."""
     target = os.environ.get("AELP2_XCOM_FILE")
     if target:
         Path(target).write_text(json.dumps(value, sort_keys=True), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Stage 4: small, capped proposals from what was measured."""

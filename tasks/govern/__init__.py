@@ -1,0 +1,1 @@
+"""Stage 6: ledger, kill switch, report."""

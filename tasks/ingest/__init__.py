@@ -1,0 +1,1 @@
+"""Stage 1: platforms and people bring data into the warehouse."""

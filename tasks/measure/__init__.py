@@ -1,0 +1,1 @@
+"""Stage 3: what is causal, the marketing-mix model."""

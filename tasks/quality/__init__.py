@@ -1,0 +1,1 @@
+"""Stage 2: gates that stop the line on bad data."""

@@ -1,0 +1,268 @@
+"""`aelp2`: the index of the whole system. Every job of every stage is listed here and loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from tasks.core.errors import JobError
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a command lives and what it touches: ``mutates`` is true only for commands that change a live ad account."""
+
+    module: str
+    help: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    mutates: bool = False
+
+    @property
+    def stage(self) -> str:
+        """Stage of the loop: the package under tasks/ that holds the job."""
+        return self.module.split(".")[1]
+
+
+_LEDGER = "control.canary_changes"
+
+JOBS: dict[str, Job] = {
+    "ingest-ads": Job(
+        "tasks.ingest.ingest_ads",
+        "Load the restatement window of every ad account below the manager account.",
+        writes=(
+            "ads.ads_accounts",
+            "ads.ads_campaign_performance",
+            "ads.ads_ad_performance",
+            "ads.ads_conversion_action_stats",
+            "ads.ads_change_events",
+            "ads.campaign_budgets",
+            "control.ingest_runs",
+        ),
+    ),
+    "ingest-outcomes": Job(
+        "tasks.ingest.ingest_outcomes",
+        "Load the business's own daily new customers and revenue.",
+        writes=("ads.business_outcomes", "ads.business_controls", "control.ingest_runs", "control.quarantine"),
+    ),
+    "import-csv": Job(
+        "tasks.ingest.import_csv",
+        "Bring your own numbers: a weekly or daily table of spend, outcome and controls.",
+        writes=("ads.imported_media", "ads.business_outcomes", "ads.business_controls"),
+    ),
+    "validate-tables": Job(
+        "tasks.quality.validate_tables",
+        "Gate: check the tables a job reads; a failing critical check stops the line.",
+        reads=("the tables named by --for",),
+        writes=("control.validation_results", "control.quarantine"),
+    ),
+    "fit-mmm": Job(
+        "tasks.measure.fit_mmm",
+        "Fit the Bayesian marketing-mix model and publish response curves.",
+        reads=("ads.ads_campaign_performance", "ads.imported_media", "ads.business_outcomes", "ads.business_controls"),
+        writes=(
+            "models.mmm_runs",
+            "models.mmm_curves",
+            "models.mmm_allocations",
+            "models.mmm_draws",
+            "models.mmm_fit_weekly",
+        ),
+    ),
+    "review-mmm": Job(
+        "tasks.measure.review_mmm",
+        "Judge the newest MMM run by named checks; only PASS or REVIEW becomes live.",
+        reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_draws"),
+        writes=("models.mmm_reviews",),
+    ),
+    "plan-budgets": Job(
+        "tasks.decide.plan_budgets",
+        "Propose small daily budget steps towards the optimum, within every cap.",
+        reads=(
+            "models.mmm_runs",
+            "models.mmm_draws",
+            "models.mmm_reviews",
+            "ads.campaign_budgets",
+            "ads.ads_campaign_performance",
+            "ads.ads_change_events",
+            "ads.business_outcomes",
+            _LEDGER,
+        ),
+        writes=("control.change_sets", "control.budget_proposals", "control.plan_decisions", _LEDGER),
+    ),
+    "request-approval": Job(
+        "tasks.act.request_approval",
+        "Lay a change set out for a person: table of changes, why, risk, expiry.",
+        reads=("control.change_sets", "control.budget_proposals", "control.approvals", _LEDGER),
+    ),
+    "record-approval": Job(
+        "tasks.act.record_approval",
+        "Record a person's decision on the exact hash of a change set.",
+        reads=("control.change_sets",),
+        writes=("control.approvals", _LEDGER),
+    ),
+    "snapshot-budgets": Job(
+        "tasks.act.snapshot_budgets",
+        "Read the budgets of the approved change set as they stand now.",
+        reads=("control.change_sets", "control.approvals"),
+        writes=("control.canary_budgets_snapshot", _LEDGER),
+    ),
+    "validate-changes": Job(
+        "tasks.act.validate_changes",
+        "Ask the platform to check the changes without making them.",
+        reads=("control.change_sets", "control.approvals", "control.canary_budgets_snapshot"),
+        writes=(_LEDGER,),
+    ),
+    "apply-changes": Job(
+        "tasks.act.apply_changes",
+        "Apply the approved change set, at most once, and read it back.",
+        reads=("control.change_sets", "control.approvals", "control.canary_budgets_snapshot", "control.kill_switch"),
+        writes=(_LEDGER, "control.safety_events"),
+        mutates=True,
+    ),
+    "verify-changes": Job(
+        "tasks.act.verify_changes",
+        "Read the budgets back and compare them with what was approved.",
+        reads=("control.change_sets",),
+        writes=(_LEDGER, "control.safety_events"),
+    ),
+    "watch-canary": Job(
+        "tasks.act.watch_canary",
+        "Measure the guardrails of every open canary; freeze the account on a CAC breach.",
+        reads=("ads.ads_campaign_performance", "ads.business_outcomes", "ads.campaign_budgets", _LEDGER),
+        writes=("control.canary_watch", "control.safety_events", "control.kill_switch", _LEDGER),
+    ),
+    "promote-changes": Job(
+        "tasks.act.promote_changes",
+        "Close canaries whose watch ended well.",
+        reads=("control.canary_watch", _LEDGER),
+        writes=(_LEDGER,),
+    ),
+    "roll-back-changes": Job(
+        "tasks.act.roll_back_changes",
+        "Restore the exact earlier budgets of failed or breached canaries, by their receipts.",
+        reads=("control.canary_budgets_snapshot", "control.canary_watch", _LEDGER),
+        writes=(_LEDGER, "control.safety_events"),
+        mutates=True,
+    ),
+    "verify-ledger": Job(
+        "tasks.govern.verify_ledger",
+        "Recompute the hash chain of the changefeed and check every transition.",
+        reads=(_LEDGER, "control.change_sets", "control.approvals"),
+    ),
+    "kill": Job(
+        "tasks.govern.kill",
+        "Stop all mutations now (or, with --off, allow them again).",
+        reads=("control.kill_switch",),
+        writes=("control.kill_switch", "control.safety_events"),
+    ),
+    "report": Job(
+        "tasks.govern.report",
+        "Write one self-contained HTML page about the run.",
+        reads=("models.*", "control.*", "ads.*"),
+    ),
+    "run-sandbox": Job(
+        "tasks.lab.run_sandbox",
+        "Serve a simulated advertiser over the real Google Ads protocol on this machine.",
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that --help and light jobs start fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands in the order of the loop."""
+        return [*JOBS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of ``cmd_name`` and return its ``command``."""
+        if cmd_name not in JOBS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(JOBS[cmd_name].module).command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command list from the index, without importing any job."""
+        stages: dict[str, list[tuple[str, str]]] = {}
+        for name, job in JOBS.items():
+            stages.setdefault(job.stage, []).append((name, job.help))
+        for stage, rows in stages.items():
+            with formatter.section(stage):
+                formatter.write_dl(rows)
+        with formatter.section("about the system"):
+            formatter.write_dl([(n, c.get_short_help_str(200)) for n, c in sorted(self.commands.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))
+def cli(log_level: str) -> None:
+    """AELP2: ingest → check → measure → decide → approve → act → govern.
+
+    Everything starts in shadow: proposals only. `aelp2 jobs` shows what each command reads and writes.
+
+    Exit codes: 0 done, 1 job error, 2 usage, 3 a gate says stop, 4 refused by a guard, 75 try again, 99 nothing to do.
+    """
+    from tasks.core import log
+
+    log.configure(log_level)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def jobs(as_json: bool) -> None:
+    """List every job: stage, what it reads and writes, whether it changes a live ad account."""
+    if as_json:
+        import json
+
+        rows = {
+            name: {"stage": j.stage, "help": j.help, "reads": j.reads, "writes": j.writes, "mutates": j.mutates}
+            for name, j in JOBS.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for name, job in JOBS.items():
+        click.secho(f"{name}  [{job.stage}]{'  MUTATES A LIVE ACCOUNT' if job.mutates else ''}", bold=True)
+        click.echo(f"  {job.help}")
+        click.echo(f"  reads   {', '.join(job.reads) or '-'}")
+        click.echo(f"  writes  {', '.join(job.writes) or '-'}")
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Parse ``arguments`` as the real command would and stop before it runs; click raises on a wrong one."""
+    with cli.make_context("aelp2", arguments) as context:
+        name, command, rest = cli.resolve_command(context, [*context.protected_args, *context.args])
+        if command is None or name is None:
+            raise click.UsageError(f"no such command: {arguments}")
+        command.make_context(name, rest, parent=context)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a JobError ends as one clear line on stderr and its exit code.
+
+    With AELP2_PARSE_ONLY=1 the arguments are parsed and nothing runs: the DAG tests prove each pod's arguments this way.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if os.environ.get("AELP2_PARSE_ONLY") == "1":
+            _check_arguments(arguments)
+            return
+        result: Any = cli.main(args=arguments, prog_name="aelp2", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except JobError as error:
+        from tasks.core.log import redact
+
+        prefix = "nothing to do" if error.exit_code == 99 else "error"
+        click.echo(f"{prefix}: {redact(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)

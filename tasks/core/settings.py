@@ -1,0 +1,88 @@
+"""Settings of one run, read from the environment. Unset means the safe thing: shadow mode, local DuckDB file."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.core.errors import JobError
+
+Mode = Literal["shadow", "live"]
+Backend = Literal["duckdb", "bigquery"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where data lies, what may be touched, how the platforms are reached.
+
+    | variable | meaning | default |
+    | --- | --- | --- |
+    | AELP2_MODE | shadow: proposals only; live: approved changes are applied | shadow |
+    | AELP2_BACKEND | duckdb or bigquery | duckdb |
+    | AELP2_DUCKDB_PATH | database file | .local/warehouse.duckdb |
+    | AELP2_GCP_PROJECT | BigQuery project | none |
+    | AELP2_BIGQUERY_ENDPOINT | other REST endpoint, for tests | Google's |
+    | AELP2_BIGQUERY_LOCATION | BigQuery location | US |
+    | AELP2_POLICY | YAML file of budget rules, see tasks/core/policy.py | built-in defaults |
+    | AELP2_NAME_SALT_FILE | file with the salt for hashing names | .local/name_salt |
+    | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration file (0600) | none |
+    | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
+    | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
+    | AELP2_OUTCOMES_URL | file or http(s) address of the business's daily outcomes as CSV | none |
+    | AELP2_REPORT_DIR | where reports are written | .local/reports |
+    | AELP2_MMM_MODEL | pymc_mmm, or bootstrap_loglog (low trust) | pymc_mmm |
+    | AELP2_ACTOR | who runs the job, for the ledger | job |
+    """
+
+    mode: Mode
+    backend: Backend
+    duckdb_path: Path
+    gcp_project: str | None
+    bigquery_endpoint: str | None
+    bigquery_location: str
+    policy_path: Path | None
+    name_salt_file: Path
+    google_ads_config: Path | None
+    google_ads_endpoint: str | None
+    google_ads_login_customer_id: str | None
+    outcomes_url: str | None
+    report_dir: Path
+    mmm_model: str
+    actor: str
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name) or default
+    if value not in allowed:
+        raise JobError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+    return value
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]) if env.get(name) else None
+
+
+def load_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """Settings from ``env`` (default: the process environment); JobError names a variable with a bad value."""
+    env = os.environ if env is None else env
+    backend = _choice(env, "AELP2_BACKEND", "duckdb", ("duckdb", "bigquery"))
+    if backend == "bigquery" and not env.get("AELP2_GCP_PROJECT"):
+        raise JobError("AELP2_BACKEND=bigquery needs AELP2_GCP_PROJECT, the project that holds the datasets")
+    return Settings(
+        mode=_choice(env, "AELP2_MODE", "shadow", ("shadow", "live")),  # type: ignore[arg-type]  # checked above
+        backend=backend,  # type: ignore[arg-type]  # checked above
+        duckdb_path=_path(env, "AELP2_DUCKDB_PATH") or Path(".local/warehouse.duckdb"),
+        gcp_project=env.get("AELP2_GCP_PROJECT") or None,
+        bigquery_endpoint=env.get("AELP2_BIGQUERY_ENDPOINT") or None,
+        bigquery_location=env.get("AELP2_BIGQUERY_LOCATION") or "US",
+        policy_path=_path(env, "AELP2_POLICY"),
+        name_salt_file=_path(env, "AELP2_NAME_SALT_FILE") or Path(".local/name_salt"),
+        google_ads_config=_path(env, "AELP2_GOOGLE_ADS_CONFIG"),
+        google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
+        google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
+        outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
+        report_dir=_path(env, "AELP2_REPORT_DIR") or Path(".local/reports"),
+        mmm_model=_choice(env, "AELP2_MMM_MODEL", "pymc_mmm", ("pymc_mmm", "bootstrap_loglog")),
+        actor=env.get("AELP2_ACTOR") or "job",
+    )
