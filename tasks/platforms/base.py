@@ -1,0 +1,117 @@
+"""What every ad platform adapter offers to the stages. Amounts are integer micros of the account's currency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Account:
+    """An ad account; ``timezone`` is the IANA zone in which it counts its days."""
+
+    platform: str
+    account_id: str
+    name_hash: str
+    currency_code: str
+    timezone: str
+    status: str
+
+
+@dataclass(frozen=True)
+class BudgetState:
+    """A campaign budget as the platform holds it at the moment of reading."""
+
+    budget_id: str
+    amount_micros: int
+    is_explicitly_shared: bool
+    reference_count: int
+    member_campaign_ids: tuple[str, ...]
+    status: str
+    currency_code: str
+
+
+@dataclass(frozen=True)
+class BudgetAmount:
+    """One wanted amount: ``change_id`` comes back in the outcome of its row."""
+
+    change_id: str
+    budget_id: str
+    amount_micros: int
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """How one row of a mutate ended; ``error`` holds the platform's code and message of a failed row."""
+
+    change_id: str
+    budget_id: str
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True if the platform took the row."""
+        return self.error is None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the platform answered to one mutate call: its request id and one outcome per row, in order."""
+
+    request_id: str
+    outcomes: tuple[RowOutcome, ...]
+
+
+@dataclass(frozen=True)
+class AccountChange:
+    """A change somebody made, from the platform's own log. Amounts are None where no budget amount changed."""
+
+    change_event_id: str
+    changed_at: datetime
+    resource_type: str
+    resource_id: str
+    operation: str
+    changed_fields: tuple[str, ...]
+    client_type: str
+    actor_hash: str | None
+    amount_before_micros: int | None
+    amount_after_micros: int | None
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Frames of one account, each in the shape of its table contract, and how many identical rows came twice."""
+
+    frames: dict[str, pl.DataFrame]
+    duplicates: int
+
+
+class Platform(Protocol):
+    """One ad platform. Passing faults are retried inside by error class; what is left is raised.
+
+    TryAgain: quota or time-out that outlasted the retries. JobError: credentials, permissions, bad request, sunset version.
+    """
+
+    name: str
+    api_version: str
+    restatement_days: int
+
+    def accounts(self) -> list[Account]:
+        """Client accounts (no managers) below the login account."""
+
+    def reports(self, account: Account, start: date, end: date, *, run_date: date) -> Reports:
+        """Standard-schema frames for the account days ``start`` to ``end`` (both included), keyed by table name."""
+
+    def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
+        """Budgets as they stand now, with all member campaigns; JobError if a named one does not exist."""
+
+    def set_budgets(self, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Receipt:
+        """Set daily amounts in one call with partial failure; ``validate_only`` checks and changes nothing."""
+
+    def read_changes(self, account_id: str, since: datetime) -> list[AccountChange]:
+        """Changes of budgets and campaigns since ``since`` (at most 30 days back), oldest first."""
