@@ -1,0 +1,110 @@
+"""A world laid out as arrays: which unit belongs to which campaign, campaign to budget and channel, with their constants."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.lab.world import Account, Budget, Campaign, World
+
+Floats = NDArray[np.float64]
+MAX_LAG_DAYS = 30  # conversions arrive on days 0–29 after the click; then a click date is final
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An ad in an ad group, or a whole PMax campaign, which has neither (``ad_id`` 0)."""
+
+    campaign: Campaign
+    ad_group_id: int
+    ad_id: int
+
+
+def delay_distribution(mean_days: float) -> Floats:
+    """(30,) probability of each lag: a third of conversions on the click's day at the least, a geometric tail, cut at 30 days."""
+    days = np.arange(MAX_LAG_DAYS)
+    keep = mean_days / (1.0 + mean_days)
+    tail = (1.0 - keep) * keep**days
+    same_day = np.where(days == 0, 1.0, 0.0)
+    mixed = 0.3 * same_day + 0.7 * tail
+    return np.asarray(mixed / mixed.sum(), dtype=np.float64)
+
+
+class Layout:
+    """Index arrays and constants. U units, N campaigns, B budgets, C channels (a channel of two accounts is two)."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.accounts: list[Account] = list(world.accounts)
+        self.budgets: list[Budget] = [b for a in world.accounts for b in a.budgets]
+        self.campaigns: list[Campaign] = [c for a in world.accounts for c in a.campaigns]
+        self.units: list[Unit] = [unit for campaign in self.campaigns for unit in _units(campaign)]
+        self.channels = [(a.id, name) for a in world.accounts for name in a.channels]
+        self.n_campaigns, self.n_units, self.n_channels = len(self.campaigns), len(self.units), len(self.channels)
+        self.budget_index = {b.id: i for i, b in enumerate(self.budgets)}
+        self.campaign_index = {c.id: i for i, c in enumerate(self.campaigns)}
+        self.unit_index = {u.ad_id: i for i, u in enumerate(self.units) if u.ad_id}
+        self.budget_account = {b.id: a.id for a in world.accounts for b in a.budgets}
+        self.campaign_account = [a for a in world.accounts for _ in a.campaigns]
+
+        self.campaign_budget = np.array([self.budget_index[c.budget] for c in self.campaigns])
+        self.campaign_channel = np.array(
+            [self.channels.index((a.id, c.channel)) for a, c in zip(self.campaign_account, self.campaigns, strict=True)]
+        )
+        self.unit_campaign = np.array([self.campaign_index[u.campaign.id] for u in self.units])
+        self.unit_channel = self.campaign_channel[self.unit_campaign]
+        self._channel_constants(world)
+        self.auction = np.array([c.auction_per_day for c in self.campaigns])
+        self.efficiency = np.array([c.efficiency for c in self.campaigns])
+        self.rank_lost = np.array([c.rank_lost_share for c in self.campaigns])
+        self.fx = np.array([a.world_currency_per_unit for a in self.campaign_account])
+        self.auction_noise = self._auction_noise[self.campaign_channel]
+        self.awareness_gain = self._awareness_gain[self.campaign_channel]
+        self._unit_constants(seed)
+
+    def _channel_constants(self, world: World) -> None:
+        specs = [spec for account in world.accounts for spec in account.channels.values()]
+        self.ceiling = np.array([s.response.ceiling_customers for s in specs])
+        self.scale = np.array([s.response.scale_spend for s in specs])
+        self.carry_over = np.array([s.response.carry_over for s in specs])
+        self.over_attribution = np.array([s.reporting.over_attribution for s in specs])
+        self.baseline_claim = np.array([s.reporting.baseline_claim for s in specs])
+        self.awareness_weight = np.array([s.awareness_weight for s in specs])
+        self._auction_noise = np.array([s.auction_noise for s in specs])
+        self._awareness_gain = np.array([s.awareness_gain for s in specs])
+        self.cost_per_click = np.array([s.reporting.cost_per_click for s in specs])[self.unit_channel]
+        self.click_through_rate = np.array([s.reporting.click_through_rate for s in specs])[self.unit_channel]
+        delays = [s.reporting.mean_delay_days for s in specs]
+        self.delay = np.stack([delay_distribution(d) for d in delays])[self.unit_channel]
+        self.lead_delay = np.stack([delay_distribution(d / 2) for d in delays])[self.unit_channel]
+
+    def _unit_constants(self, seed: int) -> None:
+        """Ads differ in how much they serve, how often they are clicked and what a click is worth."""
+        rng = np.random.default_rng([seed, 5])
+        self._serving = rng.gamma(4.0, 1.0, self.n_units)
+        self.unit_click_rate = np.minimum(self.click_through_rate * np.exp(rng.normal(0.0, 0.15, self.n_units)), 0.9)
+        self.unit_value = np.exp(rng.normal(0.0, 0.25, self.n_units))
+
+    def per_channel(self, by_campaign: Floats) -> Floats:
+        """(C,) sums of (N,)."""
+        return np.bincount(self.campaign_channel, weights=by_campaign, minlength=self.n_channels)
+
+    def spend_shares(self, enabled: NDArray[np.bool_]) -> Floats:
+        """(U,) each unit's share of its campaign's spend; only enabled units share."""
+        weight = self._serving * enabled
+        total = np.bincount(self.unit_campaign, weights=weight, minlength=self.n_campaigns)[self.unit_campaign]
+        return np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+
+    def has_enabled_unit(self, enabled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(N,) whether the campaign has an ad to show."""
+        counts = np.bincount(self.unit_campaign, weights=enabled.astype(np.float64), minlength=self.n_campaigns)
+        return np.asarray(counts > 0)
+
+
+def _units(campaign: Campaign) -> list[Unit]:
+    if campaign.channel == "PMAX":
+        return [Unit(campaign, 0, 0)]
+    return [
+        Unit(campaign, campaign.id * 100 + group, campaign.id * 10_000 + group * 100 + ad)
+        for group in range(1, campaign.ad_groups + 1)
+        for ad in range(1, campaign.ads_per_group + 1)
+    ]
