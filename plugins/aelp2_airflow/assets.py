@@ -1,0 +1,6 @@
+"""The tables that one DAG writes and another DAG waits for."""
+
+from airflow.sdk import Asset
+
+# Written when the day's ads and outcomes passed their checks: what planning and watching start from.
+ADS_VALIDATED = Asset("ads_validated", uri="x-aelp2://ads/ads_campaign_performance")

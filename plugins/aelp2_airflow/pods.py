@@ -1,0 +1,57 @@
+"""`pod()`: the only way a job becomes a task."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, BaseOperator
+
+from aelp2_airflow.containers import Access, Container, Size
+from aelp2_airflow.defaults import is_local
+from aelp2_airflow.templates import MACROS, RUN_DATE
+
+
+def _stamp_assets(context: Any, _result: Any = None) -> None:
+    """Tell the DAGs that wait for this task's assets which day they are about."""
+    for asset in context["task"].outlets:
+        context["outlet_events"][asset].extra = {
+            "run_date": MACROS["run_date"](context["dag_run"], context["triggering_asset_events"])
+        }
+
+
+def pod(
+    command: str,
+    *args: str,
+    image: str = "ads",
+    size: Size = "s",
+    access: Access = "none",
+    xcom: bool = False,
+    writes: tuple[Asset, ...] = (),
+    execution_timeout: timedelta = timedelta(hours=1),
+    task_id: str | None = None,
+    **kwargs: Any,
+) -> BaseOperator:
+    """A task that runs ``aelp2 command --run-date <the run's day> args``: a pod on Composer, a process on a developer's machine.
+
+    ``access`` is what it may do at the ad platforms. A task that may mutate is never retried by Airflow and waits for the one
+    slot of the pool `mutations`; every other task keeps the retries of its DAG. ``xcom`` lets the job hand a small JSON
+    value over. ``writes`` names the assets that are fresh once the task succeeded. Other keywords go to the operator
+    (``trigger_rule`` …).
+    """
+    container = Container(command, args, image, size, access)
+    policy: dict[str, Any] = {"retries": 0, "pool": "mutations"} if container.mutates else {}
+    if writes:
+        policy |= {"outlets": list(writes), "post_execute": _stamp_assets}
+    if is_local():
+        from aelp2_airflow.local_job import LocalJobOperator as Operator
+    else:
+        # Imported here: the Kubernetes client costs seconds, and a developer's machine never needs it.
+        from aelp2_airflow.cluster_job import JobPodOperator as Operator  # type: ignore[assignment]
+    return Operator(
+        task_id=task_id or command.replace("-", "_"),
+        container=container,
+        arguments=[command, "--run-date", RUN_DATE, *args],
+        xcom=xcom,
+        execution_timeout=execution_timeout,
+        **policy,
+        **kwargs,
+    )

@@ -1,0 +1,46 @@
+"""Stands where `aelp2` stands in the tests of the scheduler: writes down each call and ends as the test asks.
+
+The folder ``RECORDING_DIR`` holds ``calls.jsonl`` (what was called, with which actor) and ``<run date>.json`` (command → exit code).
+Of the jobs' own rules it knows one, the one the gate relies on: without a recorded approval nothing after the gate works.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+_NEEDS_APPROVAL = {"snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"}
+
+
+def main() -> int:
+    """Record the call; the exit code."""
+    command, *rest = sys.argv[1:]
+    options = {rest[i][2:]: rest[i + 1] for i in range(0, len(rest) - 1, 2)}
+    folder = Path(os.environ["RECORDING_DIR"])
+    run_date = options["run-date"]
+    with (folder / "calls.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"command": command, "actor": os.environ["AELP2_ACTOR"], **options}) + "\n")
+    asked = folder / f"{run_date}.json"
+    codes = json.loads(asked.read_text(encoding="utf-8")) if asked.exists() else {}
+    if command in codes:
+        print(f"error: {command} was asked to fail", file=sys.stderr)
+        return int(codes[command])
+    if command == "record-approval":
+        (folder / f"{run_date}.{options['decision']}").touch()
+    if command in _NEEDS_APPROVAL and not (folder / f"{run_date}.approved").exists():
+        print(f"error: {command}: no approval of this change set is recorded", file=sys.stderr)
+        return 4
+    if command == "request-approval":
+        question = {
+            "subject": f"Budget changes of {run_date}",
+            "body": "| campaign | before | after |\n| --- | --- | --- |\n| Search | 100 | 105 |",
+            "change_set_id": f"set-{run_date}",
+            "sha256": "a" * 64,
+            "expires_at": f"{run_date}T23:00:00+00:00",
+        }
+        Path(os.environ["AELP2_XCOM_FILE"]).write_text(json.dumps(question), encoding="utf-8")
+    print(f"{command} did its work for {run_date}")
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,245 @@
+"""The approval gate on the real scheduler, answered through the real REST API (DESIGN §5, approval gates 1-7).
+
+The jobs are recorded, not run: what is under test is which of them Airflow starts. That the jobs themselves refuse is tested with
+the jobs.
+"""
+
+import json
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow_api import AirflowApi, AirflowApiError
+from local_airflow import APPROVER, OPERATOR, ROOT, LocalAirflow
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
+ANSWER_WITHIN_S = 30
+
+
+class Loop:
+    """The two DAGs of the gate on a running Airflow."""
+
+    def __init__(self, airflow: LocalAirflow, folder: Path) -> None:
+        self.folder = folder
+        self.operator: AirflowApi = airflow.api(OPERATOR)
+        self.approver: AirflowApi = airflow.api(APPROVER)
+
+    def exit_codes(self, day: str, codes: dict[str, int]) -> None:
+        (self.folder / f"{day}.json").write_text(json.dumps(codes), encoding="utf-8")
+
+    def trigger(self, dag_id: str, day: str) -> str:
+        run_id: str = self.operator.trigger(dag_id, f"{day}T08:00:00Z")["dag_run_id"]
+        return run_id
+
+    def find(self, dag_id: str, day: str) -> str:
+        """The run of ``dag_id`` on ``day``, as soon as there is one."""
+        return _until(lambda: self.operator.run_at(dag_id, f"{day}T08:00:00Z"), f"a run of {dag_id} on {day}")["dag_run_id"]
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
+
+    def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
+        _until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")
+
+    def end(self, dag_id: str, run_id: str) -> tuple[str, dict[str, str | None]]:
+        """How the run ended: its state and the state of each task."""
+        _until(lambda: self.operator.run(dag_id, run_id)["state"] in {"success", "failed"}, f"the end of {dag_id} {run_id}")
+        return self.operator.run(dag_id, run_id)["state"], self.states(dag_id, run_id)
+
+    def calls(self, day: str) -> list[dict[str, str]]:
+        lines = (self.folder / "calls.jsonl").read_text(encoding="utf-8").splitlines()
+        return [call for call in map(json.loads, lines) if call["run-date"] == day]
+
+    def commands(self, day: str) -> list[str]:
+        return [call["command"] for call in self.calls(day)]
+
+
+def _until(condition, what: str, timeout_s: float = 150):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"waited {timeout_s} s for {what}")
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    folder = tmp_path_factory.mktemp("airflow")
+    program = folder / "aelp2"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "recording_cli.py"} "$@"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    (folder / "calls.jsonl").touch()
+    airflow = LocalAirflow(folder / "home", ROOT / "dags", ROOT / "plugins")
+    airflow.start(
+        {
+            "AELP2_CLI": str(program),
+            "RECORDING_DIR": str(folder),
+            "AELP2_RESPONSE_TIMEOUT_S": str(ANSWER_WITHIN_S),
+            "AELP2_APPROVERS": APPROVER,
+        }
+    )
+    try:
+        running = Loop(airflow, folder)
+        for dag_id in (APPROVAL, CANARY):
+            running.operator.pause(dag_id, False)
+        yield running
+    finally:
+        airflow.stop()
+
+
+def test_an_approval_opens_the_gate(loop: Loop) -> None:
+    """The approval DAG alone is triggered; its twin follows, waits for the person, and applies; who and which hash are recorded."""
+    day = "2026-03-02"
+    run_id = loop.trigger(APPROVAL, day)
+    canary = loop.find(CANARY, day)
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    question = loop.approver.question(APPROVAL, run_id, "review")
+    assert f"Budget changes of {day}" == question["subject"]
+    assert question["body"].startswith("| campaign |")
+    with pytest.raises(AirflowApiError, match="403"):
+        loop.operator.answer(APPROVAL, run_id, "review", "Approve")
+    loop.approver.answer(APPROVAL, run_id, "review", "Approve")
+
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert state == "success"
+    assert {"approved": "success", "record_approval": "success", "record_expiry": "skipped"}.items() <= tasks.items()
+    state, tasks = loop.end(CANARY, canary)
+    assert state == "success"
+    assert {
+        "gate": "success",
+        "apply_changes": "success",
+        "applied": "success",
+        "roll_back_changes": "skipped",
+    }.items() <= tasks.items()
+    canary_jobs = ["snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"]
+    assert ["request-approval", "record-approval", *canary_jobs] == loop.commands(day)
+    recorded = loop.calls(day)[1]
+    assert ("approved", "approver", "a" * 64, f"set-{day}", f"{run_id}/review", "operator") == tuple(
+        recorded[key] for key in ("decision", "approver", "sha256", "change-set-id", "approval-ref", "actor")
+    )
+
+
+def test_a_rejection_skips_the_canary_and_is_recorded(loop: Loop) -> None:
+    """Reject: the marker is skipped, the rejection is written, the canary ends quietly without one job."""
+    day = "2026-03-03"
+    run_id = loop.trigger(APPROVAL, day)
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.approver.answer(APPROVAL, run_id, "review", "Reject")
+
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert state == "success"
+    print(tasks, loop.operator.log_lines(APPROVAL, run_id, "record_approval"))
+    assert {"review": "success", "record_approval": "success", "approved": "skipped"}.items() <= tasks.items()
+    state, tasks = loop.end(CANARY, loop.find(CANARY, day))
+    assert state == "success"
+    # The twin's own task is skipped as well: the approval run exists already.
+    assert {"skipped"} == set(tasks.values())
+    assert loop.commands(day) == ["request-approval", "record-approval"]
+    assert loop.calls(day)[1]["decision"] == "rejected"
+
+
+def test_no_answer_expires_and_nothing_is_applied(loop: Loop) -> None:
+    """Silence never means yes: after the timeout the expiry is recorded, the gate fails, no mutating job but the receipt-driven
+    rollback is called."""
+    day = "2026-03-04"
+    loop.exit_codes(day, {"roll-back-changes": 99})
+    run_id = loop.trigger(APPROVAL, day)
+
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert state == "failed"
+    expected = {
+        "review": "failed",
+        "record_approval": "upstream_failed",
+        "approved": "upstream_failed",
+        "record_expiry": "success",
+    }
+    assert expected.items() <= tasks.items()
+    state, tasks = loop.end(CANARY, loop.find(CANARY, day))
+    assert state == "failed"
+    assert {"gate": "failed", "apply_changes": "upstream_failed", "roll_back_changes": "skipped"}.items() <= tasks.items()
+    assert sorted(loop.commands(day), key=_order) == ["request-approval", "record-approval", "roll-back-changes"]
+    assert {"expired"} == {call["decision"] for call in loop.calls(day) if call["command"] == "record-approval"}
+
+
+def test_the_canary_alone_brings_its_approval_along(loop: Loop) -> None:
+    """A manual trigger of the canary makes the approval run at the same logical date and waits for it."""
+    day = "2026-03-05"
+    canary = loop.trigger(CANARY, day)
+    approval = loop.find(APPROVAL, day)
+    loop.wait_for(APPROVAL, approval, "review", "awaiting_input")
+    loop.wait_for(CANARY, canary, "gate", "deferred")
+    loop.approver.answer(APPROVAL, approval, "review", "Approve")
+
+    assert (loop.end(APPROVAL, approval)[0], loop.end(CANARY, canary)[0]) == ("success", "success")
+    assert "apply-changes" in loop.commands(day)
+
+
+def test_nothing_to_approve_ends_quietly(loop: Loop) -> None:
+    """request-approval with exit code 99: both DAGs end green with every job skipped."""
+    day = "2026-03-06"
+    loop.exit_codes(day, {"request-approval": 99})
+    run_id = loop.trigger(APPROVAL, day)
+
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert ("success", {"success", "skipped"}) == (state, set(tasks.values()))
+    assert {"twin"} == {task for task, task_state in tasks.items() if task_state == "success"}
+    state, tasks = loop.end(CANARY, loop.find(CANARY, day))
+    assert ("success", {"skipped"}) == (state, set(tasks.values()))
+    assert loop.commands(day) == ["request-approval"]
+
+
+def test_marking_the_review_as_success_approves_nothing(loop: Loop) -> None:
+    """`review` marked as success in the UI carries nobody's answer: recording stops, the gate fails."""
+    day = "2026-03-09"
+    loop.exit_codes(day, {"roll-back-changes": 99})
+    run_id = loop.trigger(APPROVAL, day)
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.operator.set_task_state(APPROVAL, run_id, "review", "success")
+
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert state == "failed"
+    assert {"record_approval": "failed", "approved": "upstream_failed"}.items() <= tasks.items()
+    assert "carries no answer of a person" in "\n".join(loop.operator.log_lines(APPROVAL, run_id, "record_approval"))
+    loop.end(CANARY, loop.find(CANARY, day))
+    assert {"request-approval", "roll-back-changes"} == set(loop.commands(day))
+
+
+@pytest.mark.parametrize(("day", "dag_id", "task_id"), [("2026-03-10", APPROVAL, "approved"), ("2026-03-11", CANARY, "gate")])
+def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, dag_id: str, task_id: str) -> None:
+    """With the marker or the gate marked as success the first job behind it finds no recorded approval and refuses."""
+    loop.exit_codes(day, {"roll-back-changes": 99})
+    approval = loop.trigger(APPROVAL, day)
+    canary = loop.find(CANARY, day)
+    loop.wait_for(APPROVAL, approval, "review", "awaiting_input")
+    loop.wait_for(CANARY, canary, "gate", "deferred")
+    loop.operator.set_task_state(dag_id, approval if dag_id == APPROVAL else canary, task_id, "success")
+
+    state, tasks = loop.end(CANARY, canary)
+    assert state == "failed"
+    assert {"gate": "success", "snapshot_budgets": "failed", "apply_changes": "upstream_failed"}.items() <= tasks.items()
+    assert "apply-changes" not in loop.commands(day)
+    loop.end(APPROVAL, approval)
+
+
+def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
+    """apply-changes fails: the rollback runs once, nothing is retried, and the run does not turn green because the rollback worked."""
+    day = "2026-03-12"
+    loop.exit_codes(day, {"apply-changes": 1})
+    run_id = loop.trigger(APPROVAL, day)
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.approver.answer(APPROVAL, run_id, "review", "Approve")
+
+    state, tasks = loop.end(CANARY, loop.find(CANARY, day))
+    assert state == "failed"
+    assert {"apply_changes": "failed", "roll_back_changes": "success", "applied": "upstream_failed"}.items() <= tasks.items()
+    assert tuple(loop.commands(day).count(job) for job in ("apply-changes", "roll-back-changes")) == (1, 1)
+
+
+def _order(command: str) -> int:
+    return ["request-approval", "record-approval", "roll-back-changes"].index(command)
