@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from tasks.lab.layout import Unit
@@ -45,6 +46,26 @@ class Entity:
 def entities(sandbox: Sandbox, customer_id: str, resource: str) -> list[Entity]:
     """Every row of ``resource`` in this customer, attributes of attributed resources included."""
     return list(_MAKERS[resource](sandbox, customer_id))
+
+
+@cache
+def attribute_names(sandbox: Sandbox) -> dict[str, frozenset[str]]:
+    """Resource → its attributes, read off the rows themselves so that nothing can be selected that is not served."""
+    account = sandbox.world.accounts[0]
+    sample = ChangeEvent(sandbox.now.isoformat(), "budget", account.budgets[0].id, 0, 0, "OTHER", "")
+    with_ads = next(a.id for a in sandbox.world.accounts if any(c.channel != "PMAX" for c in a.campaigns))
+    rows = [
+        entities(sandbox, account.id, "campaign")[0].attributes,
+        entities(sandbox, with_ads, "ad_group_ad")[0].attributes,
+        entities(sandbox, account.id, "conversion_action")[0].attributes,
+        entities(sandbox, sandbox.world.manager.id, "customer_client")[0].attributes,
+        _event(sandbox, account.id, 0, sample),
+    ]
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        for path in row:
+            names.setdefault(path.split(".", maxsplit=1)[0], set()).add(path)
+    return {head: frozenset(paths) for head, paths in names.items()}
 
 
 def account_of(sandbox: Sandbox, customer_id: str) -> Account | None:
@@ -170,7 +191,9 @@ def _customer_client_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity
 def _campaign_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
     layout, account = sandbox.market.layout, account_of(sandbox, customer_id)
     for campaign in account.campaigns if account else []:
-        attributes = _campaign(sandbox, customer_id, campaign) | _budget(sandbox, customer_id, layout.budget_index[campaign.budget])
+        attributes = _campaign(sandbox, customer_id, campaign) | _budget(
+            sandbox, customer_id, layout.budget_index[campaign.budget]
+        )
         units = _units_where(sandbox, lambda u, id_=campaign.id: u.campaign.id == id_)  # type: ignore[misc]
         yield Entity(attributes | _customer(sandbox, customer_id), units, (layout.campaign_index[campaign.id],))
 
@@ -248,7 +271,11 @@ def _event(sandbox: Sandbox, customer_id: str, number: int, event: ChangeEvent) 
     zone = sandbox.world.manager.time_zone if not (a := account_of(sandbox, customer_id)) else a.time_zone
     local = datetime.fromisoformat(event.at).astimezone(ZoneInfo(zone))
     if event.kind == "budget":
-        type_, name, path = "CAMPAIGN_BUDGET", f"customers/{customer_id}/campaignBudgets/{event.entity}", "campaign_budget.amount_micros"
+        type_, name, path = (
+            "CAMPAIGN_BUDGET",
+            f"customers/{customer_id}/campaignBudgets/{event.entity}",
+            "campaign_budget.amount_micros",
+        )
         old, new, campaign = event.old, event.new, ""
     else:
         old, new = ("ENABLED" if v else "PAUSED" for v in (event.old, event.new))  # type: ignore[assignment]

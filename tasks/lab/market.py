@@ -163,7 +163,9 @@ class Market:
         layout = self.layout
         members = np.bincount(layout.campaign_budget, weights=layout.auction, minlength=len(layout.budgets))
         wanted = np.array([b.per_day for b in layout.budgets]) / members
-        return layout.per_channel(layout.auction * np.minimum(1.0, wanted[layout.campaign_budget]) * layout.fx * layout.efficiency)
+        return layout.per_channel(
+            layout.auction * np.minimum(1.0, wanted[layout.campaign_budget]) * layout.fx * layout.efficiency
+        )
 
     def _auctions(self, day: int, awareness: float, rng: np.random.Generator) -> Floats:
         """(N,) what the auctions would take on ``day`` in account currency."""
@@ -227,7 +229,9 @@ class Market:
         layout = self.layout
         rng = np.random.default_rng([self.seed, 4, day])
         unit_spend = spend[layout.unit_campaign] * layout.spend_shares(self.enabled_on(day, "ad"))
-        impressions = rng.poisson(unit_spend * layout.fx[layout.unit_campaign] / (layout.cost_per_click * layout.click_through_rate))
+        impressions = rng.poisson(
+            unit_spend * layout.fx[layout.unit_campaign] / (layout.cost_per_click * layout.click_through_rate)
+        )
         clicks = rng.binomial(impressions, layout.unit_click_rate)
         served = layout.per_channel(spend * layout.fx) / np.maximum(layout.per_channel(auctions * layout.fx), 1e-9)
         claimed = layout.over_attribution * incremental + layout.baseline_claim * served * baseline

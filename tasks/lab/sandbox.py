@@ -118,7 +118,9 @@ class Sandbox:
         index = layout.campaign_index if kind == "campaign" else layout.unit_index
         return int(self.market.enabled_on(today, kind)[index[entity]])
 
-    def commit(self, edits: Sequence[tuple[Literal["budget", "campaign", "ad"], int, int]], *, client_type: str, user: str) -> None:
+    def commit(
+        self, edits: Sequence[tuple[Literal["budget", "campaign", "ad"], int, int]], *, client_type: str, user: str
+    ) -> None:
         """Make all of ``edits`` (kind, id, value) from today on, or none; a value that is already set makes no event."""
         with self.lock:
             for kind, entity, value in edits:

@@ -95,14 +95,18 @@ class Account(_Strict):
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"account {self.id}: time_zone {self.time_zone!r} is no IANA zone; write e.g. Europe/Berlin") from None
+            raise ValueError(
+                f"account {self.id}: time_zone {self.time_zone!r} is no IANA zone; write e.g. Europe/Berlin"
+            ) from None
         members = Counter(campaign.budget for campaign in self.campaigns)
         known = {budget.id: budget for budget in self.budgets}
         for campaign in self.campaigns:
             if campaign.budget not in known:
                 raise ValueError(f"campaign {campaign.id} names budget {campaign.budget}, which account {self.id} does not list")
             if campaign.channel not in self.channels:
-                raise ValueError(f"campaign {campaign.id} is in channel {campaign.channel}, which account {self.id} does not describe")
+                raise ValueError(
+                    f"campaign {campaign.id} is in channel {campaign.channel}, which account {self.id} does not describe"
+                )
         for budget in self.budgets:
             if members[budget.id] == 0:
                 raise ValueError(f"budget {budget.id} of account {self.id} has no campaign; remove it or name it in one")
@@ -198,6 +202,12 @@ class World(_Strict):
     accounts: Annotated[list[Account], Field(min_length=1)]
 
     @model_validator(mode="after")
+    def _has_ads(self) -> Self:
+        if all(c.channel == "PMAX" for a in self.accounts for c in a.campaigns):
+            raise ValueError("every campaign is PMAX, so the world has no ads; add a campaign of another channel")
+        return self
+
+    @model_validator(mode="after")
     def _unique_ids(self) -> Self:
         for kind, ids in (
             ("account", [account.id for account in self.accounts] + [self.manager.id]),
@@ -215,6 +225,25 @@ def world_ids() -> list[str]:
     return sorted(path.stem for path in WORLDS.glob("*.yaml"))
 
 
+def _read(path: Path) -> object:
+    """The file's content; ``extends: <world id>`` lays its keys over those of another world."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    base = WORLDS / f"{content.pop('extends')}.yaml"
+    if not base.is_file():
+        raise JobError(
+            f"world file {path.name} extends {base.stem!r}, which does not exist; give one of {', '.join(world_ids())}"
+        )
+    return _overlay(_read(base), content)
+
+
+def _overlay(below: object, above: object) -> object:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _overlay(below.get(key), value) for key, value in above.items()}
+    return above
+
+
 def load_world(name_or_path: str) -> World:
     """The world with this id, or the one in this YAML file.
 
@@ -225,9 +254,11 @@ def load_world(name_or_path: str) -> World:
     if not path.is_file():
         raise JobError(f"no world {name_or_path!r}; give one of {', '.join(world_ids())} or the path of a world YAML file")
     try:
-        return World.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return World.model_validate(_read(path))
     except yaml.YAMLError as error:
         raise JobError(f"world file {path.name} is not YAML: {error}") from error
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'world'}: {e['msg']}" for e in error.errors()]
-        raise JobError(f"world file {path.name} has {len(lines)} mistake(s); mend them and start again:\n" + "\n".join(lines)) from error
+        raise JobError(
+            f"world file {path.name} has {len(lines)} mistake(s); mend them and start again:\n" + "\n".join(lines)
+        ) from error

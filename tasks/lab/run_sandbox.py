@@ -1,0 +1,45 @@
+"""``aelp2 run-sandbox``: a Google Ads of your own, with a market behind it, until SIGTERM."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+DEFAULT_HISTORY_DAYS = 913
+DEFAULT_FIRST_DAY = "2023-08-28"  # a Monday: 130 whole weeks from the first day on; history ends 2026-02-25, far from holidays
+
+
+@click.command(name="run-sandbox")
+@click.option(
+    "--world", default="acme", show_default=True, help="Id of a world that comes with the package, or path of a world YAML file."
+)
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0), help="Same seed, same numbers.")
+@click.option("--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the sandbox's state; taken up again if it has one.")  # fmt: skip
+@click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="gRPC port; 0 takes a free one.")
+@click.option("--admin-port", default=0, show_default=True, type=click.IntRange(0, 65535), help="HTTP port; 0 takes a free one.")
+@click.option("--start-date", default=DEFAULT_FIRST_DAY, show_default=True, type=click.DateTime(["%Y-%m-%d"]), help="First day of history.")  # fmt: skip
+@click.option("--history-days", default=DEFAULT_HISTORY_DAYS, show_default=True, type=click.IntRange(60, 3660), help="Days of history before the simulated today.")  # fmt: skip
+def command(
+    *, world: str, seed: int, state_dir: Path, port: int, admin_port: int, start_date: datetime, history_days: int
+) -> None:
+    """Serve a simulated advertiser over Google Ads' own protocol.
+
+    The official google-ads client talks to it unpatched. Once it is ready, STATE_DIR/endpoint.json says where: gRPC and HTTP
+    addresses, certificate, credentials, customer ids, the simulated today; and one line is printed. A budget set through the
+    API changes what the next simulated day spends and sells. docs/how-to/sandbox.md tells all.
+
+    \b
+    aelp2 run-sandbox --state-dir .local/sandbox
+    aelp2 run-sandbox --world cac_breach --seed 3 --state-dir /tmp/breach
+    """
+    from tasks.lab.serving import serve
+
+    serve(
+        world_name=world,
+        seed=seed,
+        state_dir=state_dir,
+        port=port,
+        admin_port=admin_port,
+        start=start_date.date(),
+        history_days=history_days,
+    )
