@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from tasks.core.errors import JobError
+
 if TYPE_CHECKING:
     import polars as pl
+
+
+class AmbiguousMutationError(JobError):
+    """A mutate was sent and its answer was lost: it may or may not have happened.
+
+    Read the budgets back before anything else; never send it again unread.
+    """
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,27 @@ class AccountChange:
 
 
 @dataclass(frozen=True)
+class RejectedRow:
+    """A row the platform sent that its table must not take; ``row`` has the table's columns, names already hashed."""
+
+    table: str
+    row: dict[str, object]
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Reports:
-    """Frames of one account, each in the shape of its table contract, and how many identical rows came twice."""
+    """Frames of one account, each in the shape of its table contract, and how many identical rows came twice.
+
+    ``windows`` gives per table the first and last day (both included) that its frame covers in full: a load replaces exactly
+    these partitions.
+    """
 
     frames: dict[str, pl.DataFrame]
     duplicates: int
+    windows: dict[str, tuple[date, date]] = field(default_factory=dict)
+    rejected: tuple[RejectedRow, ...] = ()
 
 
 class Platform(Protocol):
@@ -105,7 +130,11 @@ class Platform(Protocol):
         """Client accounts (no managers) below the login account."""
 
     def reports(self, account: Account, start: date, end: date, *, run_date: date) -> Reports:
-        """Standard-schema frames for the account days ``start`` to ``end`` (both included), keyed by table name."""
+        """Standard-schema frames for the account days ``start`` to ``end`` (both included), keyed by table name.
+
+        If ``end`` is the last day before ``run_date`` or later, also what is only known as it stands now: budgets, dated
+        ``run_date``, and the change log of the 30 days up to ``run_date``.
+        """
 
     def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
         """Budgets as they stand now, with all member campaigns; JobError if a named one does not exist."""

@@ -1,0 +1,150 @@
+"""From answered rows to frames in the shape of the table contracts; what a table must not take is set aside with the reason."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tasks.core.contracts import load_contract
+from tasks.core.errors import JobError
+from tasks.platforms.base import Account, RejectedRow
+from tasks.platforms.google_ads.version import API_VERSION
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PLATFORM = "google_ads"
+UNKNOWN_ENUM = "UNRECOGNISED"
+
+
+@cache
+def enum_names(enum: str) -> dict[int, str]:
+    """Number → name of an enum such as ``CampaignStatus``; UNSPECIFIED and UNKNOWN are left out on purpose."""
+    holder = getattr(importlib.import_module(f"google.ads.googleads.{API_VERSION}.enums"), f"{enum}Enum")
+    return {v.value: v.name for v in getattr(holder, enum) if v.name not in ("UNSPECIFIED", "UNKNOWN")}
+
+
+def enum_name(enum: str, number: int) -> str:
+    """Name of ``number``, or ``UNRECOGNISED_<number>``: a value newer than this API version, or one the API itself hides."""
+    return enum_names(enum).get(number) or f"{UNKNOWN_ENUM}_{number}"
+
+
+def last_part(resource_name: str) -> str:
+    """Id at the end of a resource name, e.g. ``7001`` of ``customers/1/campaignBudgets/7001``."""
+    return resource_name.rpartition("/")[2]
+
+
+@dataclass
+class Shaped:
+    """A frame ready for its table, the identical rows dropped from it and the rows set aside."""
+
+    frame: pl.DataFrame
+    duplicates: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+
+def shape(
+    table: str,
+    raw: pl.DataFrame,
+    account: Account,
+    window: tuple[date, date],
+    loaded_at: datetime,
+) -> Shaped:
+    """``raw`` with the contract's constants and ratios, identical rows dropped, bad rows set aside.
+
+    JobError if two rows share the grain but not the numbers: no rule could say which one is true.
+    """
+    import polars as pl
+
+    contract = load_contract(table)
+    distinct = raw.unique(maintain_order=True)
+    fixed: dict[str, object] = {
+        "platform": PLATFORM,
+        "account_id": account.account_id,
+        "timezone": account.timezone,
+        "loaded_at": loaded_at,
+    }
+    schema = contract.polars_schema()
+    constants = [pl.lit(v, dtype=schema[k]).alias(k) for k, v in fixed.items() if k in schema and k not in raw.columns]
+    full = distinct.with_columns(constants)
+    if "currency_code" in schema and "currency_code" not in full.columns:
+        full = full.with_columns(pl.lit(account.currency_code).alias("currency_code"))
+    full = _ratios(full, schema).select(list(schema))
+    good, rejected = _set_aside(table, full, account, window)
+    _refuse_conflicts(table, good)
+    return Shaped(good, raw.height - distinct.height, rejected)
+
+
+def _ratios(frame: pl.DataFrame, schema: Mapping[str, object]) -> pl.DataFrame:
+    import polars as pl
+
+    if "ctr" not in schema:
+        return frame
+
+    def per(top: str, bottom: str) -> pl.Expr:
+        return pl.when(pl.col(bottom) > 0).then(pl.col(top) / pl.col(bottom))
+
+    return frame.with_columns(
+        per("clicks", "impressions").alias("ctr"),
+        per("conversions", "clicks").alias("cvr"),
+        per("cost_micros", "clicks").round().cast(pl.Int64).alias("avg_cpc_micros"),
+    )
+
+
+def _rules(table: str, columns: Iterable[str], account: Account, window: tuple[date, date]) -> list[tuple[str, str, pl.Expr]]:
+    """(check, column, bad): what makes a row unfit, in the order in which the reasons are told."""
+    import polars as pl
+
+    contract = load_contract(table)
+    fields = {f.name: f for f in contract.fields}
+    rules = []
+    if "date" in fields:
+        rules.append(("date_in_window", "date", ~pl.col("date").is_between(*window)))
+    if "currency_code" in fields:
+        rules.append(("account_currency", "currency_code", pl.col("currency_code") != account.currency_code))
+    for name in columns:
+        spec = fields[name]
+        if spec.type == "STRING" and not spec.repeated:
+            rules.append(("known_enum", name, pl.col(name).str.starts_with(UNKNOWN_ENUM)))
+        if spec.minimum is not None:
+            rules.append((f"{name}_min", name, pl.col(name) < spec.minimum))
+        if spec.maximum is not None:
+            rules.append((f"{name}_max", name, pl.col(name) > spec.maximum))
+    return rules
+
+
+def _set_aside(
+    table: str, frame: pl.DataFrame, account: Account, window: tuple[date, date]
+) -> tuple[pl.DataFrame, list[RejectedRow]]:
+    import polars as pl
+
+    rejected: list[RejectedRow] = []
+    for check, column, expression in _rules(table, frame.columns, account, window):
+        is_bad = frame.select(expression.fill_null(value=False).alias("bad"))["bad"]
+        if not is_bad.any():
+            continue
+        limit = {"date_in_window": f"outside {window[0]} to {window[1]}", "account_currency": f"not {account.currency_code}"}
+        why = limit.get(check, "not a value this API version knows" if check == "known_enum" else "outside the contract")
+        rejected += [
+            RejectedRow(table, row, check, f"{column} is {row[column]}, {why}")
+            for row in frame.filter(is_bad).iter_rows(named=True)
+        ]
+        frame = frame.filter(~pl.Series(is_bad))
+    return frame, rejected
+
+
+def _refuse_conflicts(table: str, frame: pl.DataFrame) -> None:
+    grain = list(load_contract(table).grain)
+    twice = frame.filter(frame.select(grain).is_duplicated())
+    if twice.height:
+        example = twice.head(2).to_dicts()
+        differing = [k for k in example[0] if example[0][k] != example[1][k]] or ["other columns"]
+        key = {k: str(example[0][k]) for k in grain}
+        raise JobError(
+            f"{table}: the platform sent {twice.height} rows that share a grain with different values, for example {key} "
+            f"differing in {', '.join(differing)}; load the day again, and tell Google's support if it stays"
+        )

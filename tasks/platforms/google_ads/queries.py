@@ -1,0 +1,86 @@
+"""The GAQL of the adapter. Values are dates, whole numbers and timestamps made here; nothing from outside is pasted in."""
+
+# ruff: noqa: S608 - GAQL, which only reads; every value is made here and the ids are checked to be digits
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+CHANGE_LIMIT = 10_000  # the most the API returns for change_event
+
+ACCOUNTS = """
+SELECT customer_client.id, customer_client.descriptive_name, customer_client.currency_code, customer_client.time_zone,
+  customer_client.status
+FROM customer_client
+WHERE customer_client.manager = FALSE"""
+
+CUSTOMER = "SELECT customer.id, customer.currency_code, customer.time_zone FROM customer"
+
+CONVERSION_WINDOWS = """
+SELECT conversion_action.id, conversion_action.click_through_lookback_window_days
+FROM conversion_action
+WHERE conversion_action.status = 'ENABLED' AND conversion_action.include_in_conversions_metric = TRUE"""
+
+MEMBERS = """
+SELECT campaign.id, campaign.name, campaign.advertising_channel_type, campaign.advertising_channel_sub_type,
+  campaign.campaign_budget
+FROM campaign
+WHERE campaign.status != 'REMOVED'"""
+
+
+def _days(start: date, end: date) -> str:
+    return f"segments.date BETWEEN '{start.isoformat()}' AND '{end.isoformat()}'"
+
+
+def campaign_days(start: date, end: date) -> str:
+    """Delivery, results and search impression shares per campaign and day."""
+    return f"""
+SELECT segments.date, campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type,
+  campaign.advertising_channel_sub_type, campaign.campaign_budget, customer.currency_code, metrics.impressions,
+  metrics.clicks, metrics.cost_micros, metrics.conversions, metrics.conversions_value, metrics.search_impression_share,
+  metrics.search_budget_lost_impression_share, metrics.search_rank_lost_impression_share
+FROM campaign
+WHERE {_days(start, end)}"""
+
+
+def ad_days(start: date, end: date) -> str:
+    """Delivery and results per ad and day. Performance Max has no ads and is not in it."""
+    return f"""
+SELECT segments.date, campaign.id, campaign.name, campaign.advertising_channel_type,
+  campaign.advertising_channel_sub_type, ad_group.id, ad_group_ad.ad.id, ad_group_ad.ad.name, ad_group_ad.status,
+  customer.currency_code, metrics.impressions, metrics.clicks, metrics.cost_micros, metrics.conversions,
+  metrics.conversions_value
+FROM ad_group_ad
+WHERE {_days(start, end)}"""
+
+
+def conversion_days(start: date, end: date) -> str:
+    """Conversions per campaign, conversion action, lag bucket and click day."""
+    return f"""
+SELECT segments.date, campaign.id, segments.conversion_action, segments.conversion_action_category,
+  segments.conversion_lag_bucket, metrics.conversions, metrics.conversions_value
+FROM campaign
+WHERE {_days(start, end)}"""
+
+
+def budgets(budget_ids: Sequence[str] | None = None) -> str:
+    """Daily budgets as they stand now; only ``budget_ids`` (digits) if given."""
+    only = f"\n  AND campaign_budget.id IN ({', '.join(budget_ids)})" if budget_ids else ""
+    return f"""
+SELECT campaign_budget.id, campaign_budget.name, campaign_budget.amount_micros, campaign_budget.explicitly_shared,
+  campaign_budget.reference_count, campaign_budget.status, customer.currency_code
+FROM campaign_budget
+WHERE campaign_budget.status != 'REMOVED' AND campaign_budget.period = 'DAILY'{only}"""
+
+
+def changes(start: datetime, end: datetime) -> str:
+    """Change events of ``start`` ≤ time < ``end`` (wall-clock times of the account), oldest first."""
+    return f"""
+SELECT change_event.resource_name, change_event.change_date_time, change_event.change_resource_type,
+  change_event.change_resource_name, change_event.client_type, change_event.user_email,
+  change_event.resource_change_operation, change_event.changed_fields, change_event.old_resource,
+  change_event.new_resource
+FROM change_event
+WHERE change_event.change_date_time >= '{start:%Y-%m-%d %H:%M:%S}' AND change_event.change_date_time < '{end:%Y-%m-%d %H:%M:%S}'
+ORDER BY change_event.change_date_time
+LIMIT {CHANGE_LIMIT}"""
