@@ -132,8 +132,8 @@ class Platform(Protocol):
     def reports(self, account: Account, start: date, end: date, *, run_date: date) -> Reports:
         """Standard-schema frames for the account days ``start`` to ``end`` (both included), keyed by table name.
 
-        If ``end`` is the last day before ``run_date`` or later, also what is only known as it stands now: budgets, dated
-        ``run_date``, and the change log of the 30 days up to ``run_date``.
+        If ``end`` is one of the last two days before ``run_date``, or later, also what is only known as it stands now: budgets,
+        dated ``run_date``, and the change log of the 30 days up to ``run_date``.
         """
 
     def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:

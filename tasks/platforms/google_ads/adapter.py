@@ -133,7 +133,7 @@ class GoogleAdsPlatform:
             if "attribution_window" in schema:
                 raw = raw.with_columns(pl.lit(attribution).alias("attribution_window"))
             shaped[table], windows[table] = frames.shape(table, raw, account, window, loaded_at), window
-        if end >= run_date - timedelta(days=1):
+        if end >= run_date - timedelta(days=2):
             table, today = "ads.campaign_budgets", (run_date, run_date)
             shaped[table] = frames.shape(table, self._budget_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
