@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, answer: object) -> None:
         is_text = isinstance(answer, str)
-        payload = (answer if is_text else json.dumps(answer, indent=1)).encode()  # type: ignore[union-attr]
+        payload = (answer if isinstance(answer, str) else json.dumps(answer, indent=1)).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/csv; charset=utf-8" if is_text else "application/json")
         self.send_header("Content-Length", str(len(payload)))

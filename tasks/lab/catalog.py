@@ -266,40 +266,40 @@ def _event_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
             yield Entity(_event(sandbox, customer_id, number, event) | _customer(sandbox, customer_id))
 
 
-def _event(sandbox: Sandbox, customer_id: str, number: int, event: ChangeEvent) -> Attributes:
-    layout = sandbox.market.layout
-    zone = sandbox.world.manager.time_zone if not (a := account_of(sandbox, customer_id)) else a.time_zone
-    local = datetime.fromisoformat(event.at).astimezone(ZoneInfo(zone))
+def _changed_resource(sandbox: Sandbox, customer_id: str, event: ChangeEvent) -> tuple[str, str, str, str]:
+    """(change resource type, resource name, path of the changed field, campaign's resource name or nothing)."""
+    layout, customer = sandbox.market.layout, f"customers/{customer_id}"
     if event.kind == "budget":
-        type_, name, path = (
-            "CAMPAIGN_BUDGET",
-            f"customers/{customer_id}/campaignBudgets/{event.entity}",
-            "campaign_budget.amount_micros",
-        )
-        old, new, campaign = event.old, event.new, ""
-    else:
-        old, new = ("ENABLED" if v else "PAUSED" for v in (event.old, event.new))  # type: ignore[assignment]
-        if event.kind == "campaign":
-            type_, path, name = "CAMPAIGN", "campaign.status", f"customers/{customer_id}/campaigns/{event.entity}"
-            campaign = name
-        else:
-            unit = layout.units[layout.unit_index[event.entity]]
-            type_, path = "AD_GROUP_AD", "ad_group_ad.status"
-            name = f"customers/{customer_id}/adGroupAds/{unit.ad_group_id}~{unit.ad_id}"
-            campaign = f"customers/{customer_id}/campaigns/{unit.campaign.id}"
+        return "CAMPAIGN_BUDGET", f"{customer}/campaignBudgets/{event.entity}", "campaign_budget.amount_micros", ""
+    if event.kind == "campaign":
+        name = f"{customer}/campaigns/{event.entity}"
+        return "CAMPAIGN", name, "campaign.status", name
+    unit = layout.units[layout.unit_index[event.entity]]
+    name = f"{customer}/adGroupAds/{unit.ad_group_id}~{unit.ad_id}"
+    return "AD_GROUP_AD", name, "ad_group_ad.status", f"{customer}/campaigns/{unit.campaign.id}"
+
+
+def _event(sandbox: Sandbox, customer_id: str, number: int, event: ChangeEvent) -> Attributes:
+    account = account_of(sandbox, customer_id)
+    zone = account.time_zone if account else sandbox.world.manager.time_zone
+    at = datetime.fromisoformat(event.at)
+    type_, name, path, campaign = _changed_resource(sandbox, customer_id, event)
     message, leaf = path.split(".")
-    stamp = int(datetime.fromisoformat(event.at).timestamp() * 1_000_000) + number
+    values: list[object] = [event.old, event.new]
+    if event.kind != "budget":
+        values = ["ENABLED" if value else "PAUSED" for value in values]
+    old, new = ({message: {leaf: value, "resource_name": name}} for value in values)
     return {
-        "change_event.resource_name": f"customers/{customer_id}/changeEvents/{stamp}~{number}~1",
-        "change_event.change_date_time": local.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "change_event.resource_name": f"customers/{customer_id}/changeEvents/{round(at.timestamp() * 1e6)}~{number}~1",
+        "change_event.change_date_time": at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "change_event.change_resource_type": type_,
         "change_event.change_resource_name": name,
         "change_event.client_type": event.client_type,
         "change_event.user_email": event.user_email,
         "change_event.resource_change_operation": "UPDATE",
         "change_event.changed_fields": [leaf],
-        "change_event.old_resource": {message: {leaf: old, "resource_name": name}},
-        "change_event.new_resource": {message: {leaf: new, "resource_name": name}},
+        "change_event.old_resource": old,
+        "change_event.new_resource": new,
         "change_event.campaign": campaign,
     }
 

@@ -16,9 +16,7 @@ def check(sandbox: Sandbox, customer_id: str, query: gaql.Query) -> None:
     """
     if query.resource not in catalog.RESOURCES:
         known = ", ".join(catalog.RESOURCES)
-        message = (
-            f"Error in query: '{query.resource}' is not a valid resource name in the FROM clause. This sandbox serves {known}."
-        )
+        message = f"Error in query: '{query.resource}' is no resource that can stand after FROM; this sandbox serves {known}."
         raise query_error("BAD_RESOURCE_TYPE_IN_FROM_CLAUSE", message)
     ordered = [name for name, _ in query.order_by]
     for name in dict.fromkeys([*query.fields, *(c.field for c in query.conditions), *ordered]):

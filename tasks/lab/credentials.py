@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from google.auth import exceptions, jwt
 
 from tasks.lab.api_errors import ApiError, Problem
-from tasks.lab.sandbox import API_USER, write_private
+from tasks.lab.files import write_private
+from tasks.lab.sandbox import API_USER
 
 TOKEN_SECONDS = 3600
 # google-auth signs for this audience whatever the token_uri of the file is.
@@ -141,7 +142,7 @@ def _private_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
 
 
 def _make_certificate(key_file: Path, ca_file: Path) -> None:
-    """A self-signed certificate for localhost. Its dates are the machine's, not simulated: TLS compares them with the real clock."""
+    """A self-signed certificate for localhost. Its dates are the machine's: TLS compares them with the real clock."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """Faults that a test or a person switches on: what goes wrong, for which calls, how many times."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -104,23 +105,28 @@ def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None =
     return None
 
 
-def raise_before(faults: list[Fault], call: Call) -> None:
+def raise_before(faults: list[Fault], lock: AbstractContextManager[object], call: Call) -> None:
     """Raise the fault that ends this call before the platform does anything, if one is switched on."""
-    if delay := take(faults, "delay", call):
+
+    def hit(kind: Kind) -> Fault | None:
+        with lock:
+            return take(faults, kind, call)
+
+    if delay := hit("delay"):
         time.sleep(delay.seconds)
-    if fault := take(faults, "quota", call):
+    if fault := hit("quota"):
         wait = fault.retry_delay_seconds
         message = f"Too many requests. Retry in {wait:g} seconds."
         raise ApiError("RESOURCE_EXHAUSTED", [Problem("quota_error", "RESOURCE_EXHAUSTED", message, retry_seconds=wait)])
-    if take(faults, "auth", call):
+    if hit("auth"):
         message = "The OAuth token has been revoked; sign in again."
         raise ApiError("UNAUTHENTICATED", [Problem("authentication_error", "OAUTH_TOKEN_REVOKED", message)])
-    if take(faults, "account_disabled", call):
+    if hit("account_disabled"):
         message = "The customer account can't be accessed because it is not yet enabled or has been deactivated."
         raise ApiError("PERMISSION_DENIED", [Problem("authorization_error", "CUSTOMER_NOT_ENABLED", message)])
-    if take(faults, "unavailable", call):
+    if hit("unavailable"):
         raise ApiError("UNAVAILABLE", detail="The service is currently unavailable.")
-    if take(faults, "deadline", call):
+    if hit("deadline"):
         raise ApiError("DEADLINE_EXCEEDED", detail="Deadline Exceeded")
-    if take(faults, "internal", call):
+    if hit("internal"):
         raise ApiError("INTERNAL", [Problem("internal_error", "INTERNAL_ERROR", "An internal error has occurred.")])

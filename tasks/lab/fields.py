@@ -37,22 +37,7 @@ SHARE_METRICS = (
     "metrics.search_budget_lost_impression_share",
     "metrics.search_rank_lost_impression_share",
 )
-_WORDS = (
-    "ONE",
-    "TWO",
-    "THREE",
-    "FOUR",
-    "FIVE",
-    "SIX",
-    "SEVEN",
-    "EIGHT",
-    "NINE",
-    "TEN",
-    "ELEVEN",
-    "TWELVE",
-    "THIRTEEN",
-    "FOURTEEN",
-)
+_WORDS = "ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE TEN ELEVEN TWELVE THIRTEEN FOURTEEN".split()  # noqa: SIM905 - the list is longer than a line
 # ConversionLagBucket -> days of lag it holds.
 LAG_BUCKETS = {
     "LESS_THAN_ONE_DAY": slice(0, 1),

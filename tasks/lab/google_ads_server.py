@@ -20,27 +20,27 @@ from tasks.lab.api_errors import ApiError, Problem
 from tasks.lab.credentials import Credentials
 from tasks.lab.cube import Cube, build_cube
 from tasks.lab.faults import Call, raise_before, take
-from tasks.lab.sandbox import Sandbox
+from tasks.lab.sandbox import EntityKind, Sandbox
 
 PAGE_ROWS = 10_000
 _PATH = re.compile(r"/google\.ads\.googleads\.(v\d+)\.services\.(\w+)/(\w+)")
 _METHOD_NAMES = {"Search": "search", "SearchStream": "search_stream"}
-_MUTATION_FIELDS: dict[str, mutate.EntityKind] = {
+_MUTATION_FIELDS: dict[str, EntityKind] = {
     "campaign_budget_operation": "budget",
     "campaign_operation": "campaign",
     "ad_group_ad_operation": "ad",
 }
-_SERVICE_KINDS: dict[str, mutate.EntityKind] = {
+_SERVICE_KINDS: dict[str, EntityKind] = {
     "MutateCampaignBudgets": "budget",
     "MutateCampaigns": "campaign",
     "MutateAdGroupAds": "ad",
 }
-_RESULT_FIELDS: dict[mutate.EntityKind, str] = {"budget": "campaign_budget", "campaign": "campaign", "ad": "ad_group_ad"}
+_RESULT_FIELDS: dict[EntityKind, str] = {"budget": "campaign_budget", "campaign": "campaign", "ad": "ad_group_ad"}
 
 log = structlog.get_logger(source=__name__)
 
 
-class GoogleAdsServer(grpc.GenericRpcHandler):
+class GoogleAdsServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """Answers calls on one sandbox.
 
     Args:
@@ -138,7 +138,7 @@ class GoogleAdsServer(grpc.GenericRpcHandler):
                 "customer id must be set in the 'login-customer-id' header."
             )
             raise ApiError("PERMISSION_DENIED", [Problem("authorization_error", "USER_PERMISSION_DENIED", message)])
-        raise_before(sandbox.faults, call)
+        raise_before(sandbox.faults, sandbox.lock, call)
 
     def _rows(self, request: Any) -> tuple[gaql.Query, list[Any]]:
         query = gaql.parse(request.query)
@@ -232,8 +232,8 @@ def _operations(request: Any, method: str) -> list[mutate.Operation]:
         which = item.WhichOneof("operation")
         if which not in _MUTATION_FIELDS:
             message = f"This sandbox does not serve {which or 'empty operations'}; it serves {', '.join(_MUTATION_FIELDS)}."
-            path = (("mutate_operations", index),)
-            raise ApiError("INVALID_ARGUMENT", [Problem("mutate_error", "MUTATE_NOT_ALLOWED", message, path)])
+            problem = Problem("mutate_error", "MUTATE_NOT_ALLOWED", message, (("mutate_operations", index),))
+            raise ApiError("INVALID_ARGUMENT", [problem])
         path = (("mutate_operations", index), (which, None))
         operations.append(mutate.Operation(_MUTATION_FIELDS[which], getattr(item, which), path))
     return operations

@@ -86,13 +86,14 @@ class Layout:
 
     def per_channel(self, by_campaign: Floats) -> Floats:
         """(C,) sums of (N,)."""
-        return np.bincount(self.campaign_channel, weights=by_campaign, minlength=self.n_channels)
+        sums = np.bincount(self.campaign_channel, weights=by_campaign, minlength=self.n_channels)
+        return np.asarray(sums, dtype=np.float64)
 
     def spend_shares(self, enabled: NDArray[np.bool_]) -> Floats:
         """(U,) each unit's share of its campaign's spend; only enabled units share."""
         weight = self._serving * enabled
         total = np.bincount(self.unit_campaign, weights=weight, minlength=self.n_campaigns)[self.unit_campaign]
-        return np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+        return np.asarray(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0), dtype=np.float64)
 
     def has_enabled_unit(self, enabled: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(N,) whether the campaign has an ad to show."""

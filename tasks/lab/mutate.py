@@ -3,17 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tasks.lab.api_errors import ApiError, Problem
 from tasks.lab.faults import Call, take
-from tasks.lab.sandbox import API_USER, Sandbox
+from tasks.lab.sandbox import API_USER, EntityKind, Sandbox
 
 MINIMUM_UNIT_MICROS = 10_000
 LARGEST_BUDGET_MICROS = 10**15
 MAX_OPERATIONS = 10_000
 
-EntityKind = Literal["budget", "campaign", "ad"]
 _COLLECTIONS: dict[EntityKind, str] = {"budget": "campaignBudgets", "campaign": "campaigns", "ad": "adGroupAds"}
 _MUTABLE: dict[EntityKind, str] = {"budget": "amount_micros", "campaign": "status", "ad": "status"}
 

@@ -13,6 +13,11 @@ from typing import Any
 
 from tasks.core.errors import JobError
 from tasks.lab.admin import SandboxAdmin
+from tasks.lab.files import CREDENTIAL_FILES, write_private
+
+# gRPC reads its trust root once a process, so every sandbox that one process starts must show the same certificate: the first
+# one makes it, later ones with a fresh state folder take it over.
+_credentials: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def sandbox_process(
     arguments += ["--start-date", start_date] if start_date else []
     arguments += ["--history-days", str(history_days)] if history_days else []
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _hand_over_credentials(state_dir)
     endpoint_file, log_file = state_dir / "endpoint.json", state_dir / "sandbox.log"
     endpoint_file.unlink(missing_ok=True)
     root = Path(__file__).resolve().parents[2]
@@ -77,6 +83,7 @@ def sandbox_process(
         )
         try:
             endpoint = _wait_ready(process, endpoint_file, log_file, timeout_s)
+            _credentials.update({name: (state_dir / name).read_text(encoding="utf-8") for name in CREDENTIAL_FILES})
             yield RunningSandbox(endpoint, environment(endpoint), SandboxAdmin.of(endpoint_file), process.pid)
         finally:
             process.terminate()
@@ -85,6 +92,12 @@ def sandbox_process(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _hand_over_credentials(state_dir: Path) -> None:
+    if not (state_dir / "server_credentials.json").exists():
+        for name, text in _credentials.items():
+            write_private(state_dir / name, text)
 
 
 def _wait_ready(process: "subprocess.Popen[bytes]", endpoint_file: Path, log_file: Path, timeout_s: float) -> dict[str, Any]:

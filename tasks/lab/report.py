@@ -48,13 +48,13 @@ def execute(sandbox: Sandbox, cube: Cube, customer_id: str, query: gaql.Query) -
         for e in catalog.entities(sandbox, customer_id, query.resource)
         if all(matches(e.attributes[c.field], c) for c in attribute_filters)
     ]
-    segments = [f for f in _used(query) if f.startswith("segments.")]
+    segments = [f for f in query.fields if f.startswith("segments.")]
     metrics = [f for f in _used(query) if f.startswith("metrics.")]
     if not segments and not metrics:
         rows: Iterator[Row] = (dict(e.attributes) for e in kept)
     else:
         rows = _segmented(sandbox, cube, kept, customer_id, query, segments, metrics)
-    late_filters = [c for c in query.conditions if c.field.startswith(("segments.", "metrics.")) and c.field != "segments.date"]
+    late_filters = [c for c in query.conditions if c.field.startswith(("segments.", "metrics.")) and c.field not in TIME_SEGMENTS]
     found = [row for row in rows if all(matches(row[c.field], c) for c in late_filters)]
     for name, descending in reversed(query.order_by):
         found.sort(key=lambda row, name=name: row[name], reverse=descending)  # type: ignore[misc]
@@ -107,8 +107,11 @@ def _slices(sandbox: Sandbox, customer_id: str, query: gaql.Query, segments: lis
     first, last = date_window(sandbox, query.conditions)
     groups: dict[tuple[object, ...], list[int]] = {}
     names = [s for s in segments if s in TIME_SEGMENTS]
+    filters = [c for c in query.conditions if c.field in TIME_SEGMENTS and c.field != "segments.date"]
     for ordinal in range((last - first).days + 1):
         day = first + timedelta(days=ordinal)
+        if not all(matches(_time_segment(c.field, day), c) for c in filters):
+            continue
         key = tuple(_time_segment(name, day) for name in names)
         groups.setdefault(key, []).append((day - sandbox.market.start).days)
     times = [(dict(zip(names, key, strict=True)), days) for key, days in groups.items()]
@@ -154,7 +157,8 @@ def _segmented(
     """One row for each entity and slice; as in the API, a row whose metrics are all zero is left out once segmented."""
     slices = _slices(sandbox, customer_id, query, segments)
     for (action_row, actions), (lag_row, lags) in product(slices.actions, slices.lags):
-        tables = _totals(sandbox, cube, kept, slices.times, actions, lags)
+        wants_share = any(name in SHARE_METRICS for name in metrics)
+        tables = _totals(sandbox, cube, kept, slices.times, actions, lags, wants_share=wants_share)
         values = {name: _metric(name, tables) for name in metrics}
         selected = [values[m] for m in metrics if m in query.fields] or list(values.values())
         is_kept = np.ones((len(slices.times), len(kept)), dtype=bool)
@@ -181,6 +185,8 @@ def _totals(
     times: list[tuple[Row, list[int]]],
     actions: tuple[str, ...],
     lags: slice,
+    *,
+    wants_share: bool,
 ) -> dict[str, Array]:
     """Sums as (times, entities): counts, cost, conversions and value of primary and of all actions, eligible impressions."""
     layout = sandbox.market.layout
@@ -205,7 +211,8 @@ def _totals(
     purchases = cube.conversions["purchase"][:, :, lags].sum(axis=2) if "purchase" in actions else None
     value = zero if purchases is None else total(purchases * cube.order_micros, by_unit) / MONEY_SCALE
     tables["conversions_value"] = tables["all_conversions_value"] = value
-    _share_totals(sandbox, cube, tables, total, by_campaign)
+    if wants_share:
+        _share_totals(sandbox, cube, tables, total, by_campaign)
     return tables
 
 
@@ -267,8 +274,8 @@ def change_event_guard(sandbox: Sandbox, query: gaql.Query) -> None:
     low: str | None = None
     high: str | None = None
     for condition in bounds:
-        if condition.operator == "BETWEEN":
-            low, high = condition.value  # type: ignore[misc]
+        if condition.operator == "BETWEEN" and isinstance(condition.value, tuple):
+            low, high = condition.value
         elif condition.operator == "DURING":
             low, high = (d.isoformat() for d in gaql.during(gaql.as_text(condition.value), sandbox.today))
         elif condition.operator in (">", ">="):

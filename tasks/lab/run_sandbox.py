@@ -9,16 +9,25 @@ DEFAULT_HISTORY_DAYS = 913
 DEFAULT_FIRST_DAY = "2023-08-28"  # a Monday: 130 whole weeks from the first day on; history ends 2026-02-25, far from holidays
 
 
+_port = click.IntRange(0, 65535)
+_folder = click.Path(file_okay=False, path_type=Path)
+_day = click.DateTime(["%Y-%m-%d"])
+
+
 @click.command(name="run-sandbox")
-@click.option(
-    "--world", default="acme", show_default=True, help="Id of a world that comes with the package, or path of a world YAML file."
-)
+@click.option("--world", default="acme", show_default=True, help="Id of a world of the package, or path of a world YAML file.")
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0), help="Same seed, same numbers.")
-@click.option("--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the sandbox's state; taken up again if it has one.")  # fmt: skip
-@click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="gRPC port; 0 takes a free one.")
-@click.option("--admin-port", default=0, show_default=True, type=click.IntRange(0, 65535), help="HTTP port; 0 takes a free one.")
-@click.option("--start-date", default=DEFAULT_FIRST_DAY, show_default=True, type=click.DateTime(["%Y-%m-%d"]), help="First day of history.")  # fmt: skip
-@click.option("--history-days", default=DEFAULT_HISTORY_DAYS, show_default=True, type=click.IntRange(60, 3660), help="Days of history before the simulated today.")  # fmt: skip
+@click.option("--state-dir", required=True, type=_folder, help="Folder of the sandbox's state; taken up again if it has one.")
+@click.option("--port", default=0, show_default=True, type=_port, help="gRPC port; 0 takes a free one.")
+@click.option("--admin-port", default=0, show_default=True, type=_port, help="HTTP port; 0 takes a free one.")
+@click.option("--start-date", default=DEFAULT_FIRST_DAY, show_default=True, type=_day, help="First day of history.")
+@click.option(
+    "--history-days",
+    default=DEFAULT_HISTORY_DAYS,
+    show_default=True,
+    type=click.IntRange(60, 3660),
+    help="Days of history before the simulated today.",
+)
 def command(
     *, world: str, seed: int, state_dir: Path, port: int, admin_port: int, start_date: datetime, history_days: int
 ) -> None:

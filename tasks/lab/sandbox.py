@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 from tasks.core.errors import JobError
 from tasks.lab.faults import Fault, fault_from_json
+from tasks.lab.files import write_private
 from tasks.lab.market import Change, Market
 from tasks.lab.world import World
 
+EntityKind = Literal["budget", "campaign", "ad"]
 API_USER = "aelp2@example.test"
 WEB_USER = "media.buyer@example.test"
 MORNING = time(5, 30, tzinfo=UTC)  # the same calendar day from New York to Tokyo
@@ -31,7 +33,7 @@ class ChangeEvent:
     """One row of ``change_event``: who set what from what to what."""
 
     at: str  # UTC, ISO 8601
-    kind: Literal["budget", "campaign", "ad"]
+    kind: EntityKind
     entity: int
     old: int
     new: int
@@ -46,17 +48,6 @@ class Restatement:
     first_day: int
     last_day: int
     factor: float
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` in one step; only the owner can read it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
 
 
 class Sandbox:
@@ -110,7 +101,7 @@ class Sandbox:
         made_today = sum(1 for event in self.events if event.at.startswith(self.today.isoformat()))
         return datetime.combine(self.today, MORNING) + timedelta(seconds=made_today)
 
-    def current(self, kind: Literal["budget", "campaign", "ad"], entity: int) -> int:
+    def current(self, kind: EntityKind, entity: int) -> int:
         """Micros of a budget, 1 or 0 for an enabled or paused campaign or ad."""
         layout, today = self.market.layout, self.today_index
         if kind == "budget":
@@ -118,9 +109,7 @@ class Sandbox:
         index = layout.campaign_index if kind == "campaign" else layout.unit_index
         return int(self.market.enabled_on(today, kind)[index[entity]])
 
-    def commit(
-        self, edits: Sequence[tuple[Literal["budget", "campaign", "ad"], int, int]], *, client_type: str, user: str
-    ) -> None:
+    def commit(self, edits: Sequence[tuple[EntityKind, int, int]], *, client_type: str, user: str) -> None:
         """Make all of ``edits`` (kind, id, value) from today on, or none; a value that is already set makes no event."""
         with self.lock:
             for kind, entity, value in edits:

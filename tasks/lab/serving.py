@@ -13,8 +13,9 @@ import click
 from tasks.core.errors import Refused
 from tasks.lab.admin_server import AdminServer
 from tasks.lab.credentials import Credentials
+from tasks.lab.files import write_private
 from tasks.lab.google_ads_server import GoogleAdsServer
-from tasks.lab.sandbox import Sandbox, write_private
+from tasks.lab.sandbox import Sandbox
 from tasks.lab.world import load_world
 
 
