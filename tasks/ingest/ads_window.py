@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-CHUNK_DAYS = 92  # a quarter of 30 ads is about 3,000 rows: memory stays flat however long the history is
+CHUNK_DAYS = 183  # half a year of 30 ads is about 6,000 rows: memory stays flat however long the history is
 DAY = timedelta(days=1)
 
 

@@ -44,7 +44,7 @@ def command(
     """Load delivery, results, budgets and the change log of every ad account below the manager account.
 
     Platforms go on counting conversions of past days, so each run loads the last 30 days again and replaces them; running
-    twice changes nothing. The first run of an account loads its history, in quarters that land one by one: a run that was cut
+    twice changes nothing. The first run of an account loads its history, in half-years that land one by one: a run that was cut
     off goes on where it stopped. Days count in the account's own time zone, up to the day before --run-date.
 
     \b

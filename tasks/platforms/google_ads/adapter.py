@@ -56,6 +56,7 @@ class GoogleAdsPlatform:
         self._services: dict[str, Any] = {}
         self._request_ids = calls.RequestIds()
         self._timezones: dict[str, str] = {}
+        self._attributions: dict[str, str] = {}
 
     @property
     def _client(self) -> Any:
@@ -148,11 +149,12 @@ class GoogleAdsPlatform:
 
     def _attribution_window(self, account_id: str) -> str:
         """``30d_click`` if every action that counts has that window, ``7-90d_click`` if they differ, ``none`` without one."""
-        rows = self._rows(account_id, queries.CONVERSION_WINDOWS)
-        days = sorted({row.conversion_action.click_through_lookback_window_days for row in rows})
-        if not days:
-            return "none"
-        return f"{days[0]}d_click" if len(days) == 1 else f"{days[0]}-{days[-1]}d_click"
+        if account_id not in self._attributions:
+            rows = self._rows(account_id, queries.CONVERSION_WINDOWS)
+            days = sorted({row.conversion_action.click_through_lookback_window_days for row in rows})
+            longest = "" if len(days) < 2 else f"-{days[-1]}"
+            self._attributions[account_id] = f"{days[0]}{longest}d_click" if days else "none"
+        return self._attributions[account_id]
 
     def _budget_frame(self, account_id: str, run_date: date) -> pl.DataFrame:
         import polars as pl
