@@ -60,7 +60,7 @@ def plan_window(
             return Window(cut[0].end_date + DAY, last_day, f"backfill from {start_date}, going on where it was cut off")
         return Window(start_date, last_day, f"backfill from {start_date}")
     if not landed:
-        return Window(run_date - history_days * DAY, last_day, f"first load of this account: {history_days} days of history")
+        return Window(run_date - history_days * DAY, last_day, "first load: all of the history")
     newest = max(load.end_date for load in landed)
     start = run_date - days * DAY
     if newest + DAY < start:
