@@ -7,7 +7,8 @@ Two forms, both increasing and zero at zero spend, with ``x = spend · share / s
   one, so spend held constant carries over to itself and the decay drops out of the steady state.
 - ``power``: ``beta · ((1 + x)^lam − 1)``, the log–log fallback model.
 
-A model by region has one set of parameters per region; spend is split over regions by ``spend_share`` and the answers are added up.
+A model by region has one set of parameters per region; spend is split over regions by ``spend_share`` and the answers
+are added up.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ def draws_by_channel(frame: pl.DataFrame) -> dict[str, ResponseDraws]:
     for (channel,), rows in frame.sort("draw", "geo").group_by(["channel"], maintain_order=True):
         if len(rows) != geos * numbers:
             raise JobError(
-                f"models.mmm_draws of run {runs[0]} has {len(rows)} rows for channel {channel}, not {numbers} draws × {geos} regions; "
-                "refit with fit-mmm --refit"
+                f"models.mmm_draws of run {runs[0]} has {len(rows)} rows for channel {channel}, "
+                f"not {numbers} draws × {geos} regions; refit with fit-mmm --refit"
             )
 
         def column(name: str, rows: pl.DataFrame = rows) -> Floats:

@@ -16,8 +16,8 @@ class MmmConfig:
     """Everything besides the data that shapes a fit. Spend and outcome are scaled to at most one before the priors apply.
 
     ``l_max`` periods of carry-over; ``fourier_pairs`` yearly sine/cosine pairs; ``trend`` is linear over the window;
-    ``*_prior`` are the parameters of the priors named in ``mmm_model``; ``holdout_periods`` last periods are left out of a second,
-    shorter fit (``holdout_draws`` a chain) that predicts them.
+    ``*_prior`` are the parameters of the priors named in ``mmm_model``; ``holdout_periods`` last periods are left out of a
+    second, shorter fit (``holdout_draws`` a chain) that predicts them.
     """
 
     model: str = "pymc_mmm"

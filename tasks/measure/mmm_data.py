@@ -86,7 +86,8 @@ def check(data: MmmInput) -> MmmInput:
             raise JobError(f"{label} is missing or not a number for {_where(~np.isfinite(values), data, names)}; fill or drop it")
     if not np.isfinite(data.outcome).all():
         raise JobError(
-            f"outcome {data.target} is missing for {_where(~np.isfinite(data.outcome), data, None)}; load the outcomes of that period"
+            f"outcome {data.target} is missing for {_where(~np.isfinite(data.outcome), data, None)}; "
+            "load the outcomes of that period"
         )
     if (data.spend < 0).any():
         value = data.spend.min()
@@ -94,7 +95,9 @@ def check(data: MmmInput) -> MmmInput:
     if (data.outcome < 0).any():
         raise JobError(f"outcome {data.target} is negative ({data.outcome.min():g}) for {_where(data.outcome < 0, data, None)}")
     if np.ptp(data.outcome.sum(axis=1)) == 0:
-        raise JobError(f"outcome {data.target} is {data.outcome.sum(axis=1)[0]:g} in every period; nothing can be learned from it")
+        raise JobError(
+            f"outcome {data.target} is {data.outcome.sum(axis=1)[0]:g} in every period; nothing can be learned from it"
+        )
     if (data.outcome.max(axis=0) == 0).any():
         geo = data.geos[int(np.argmin(data.outcome.max(axis=0)))]
         raise JobError(f"outcome {data.target} of geo {geo} is zero in every period; drop that geo from the import")
@@ -130,13 +133,19 @@ def _check_channels(data: MmmInput) -> None:
         if series.max() == 0:
             raise JobError(f"channel {channel} has no spend in the window; {remedy}")
         if np.ptp(series) <= 1e-6 * series.max():
-            raise JobError(f"channel {channel} spends {series[0]:g} in every period; its effect cannot be told from the baseline; {remedy}")
+            raise JobError(
+                f"channel {channel} spends {series[0]:g} in every period; its effect cannot be told from the baseline; {remedy}"
+            )
         active = int((series > 0).sum())
         if active < MIN_ACTIVE_PERIODS:
-            raise JobError(f"channel {channel} has spend in {active} periods, {MIN_ACTIVE_PERIODS} are needed for a curve; {remedy}")
+            raise JobError(
+                f"channel {channel} has spend in {active} periods, {MIN_ACTIVE_PERIODS} are needed for a curve; {remedy}"
+            )
 
 
-def _pivot(frame: pl.DataFrame, value: str, key: str, axes: tuple[tuple[date, ...], tuple[str, ...], tuple[str, ...]], fill: float) -> Floats:
+def _pivot(
+    frame: pl.DataFrame, value: str, key: str, axes: tuple[tuple[date, ...], tuple[str, ...], tuple[str, ...]], fill: float
+) -> Floats:
     periods, geos, names = axes
     values = np.full((len(periods), len(geos), len(names)), fill)
     at = [{item: i for i, item in enumerate(axis)} for axis in axes]
@@ -161,7 +170,9 @@ def assemble(
         raise JobError(f"source {source} has no outcome {target} in the window; run ingest-outcomes or import-csv first")
     for name in drop_channels:
         if name not in media["channel"]:
-            raise JobError(f"--drop-channel {name}: no such channel; source {source} has {', '.join(sorted(media['channel'].unique()))}")
+            raise JobError(
+                f"--drop-channel {name}: no such channel; source {source} has {', '.join(sorted(media['channel'].unique()))}"
+            )
     currencies = sorted(set(media["currency_code"].unique()) | set(outcome["currency_code"].unique()))
     if len(currencies) != 1:
         raise JobError(f"source {source} mixes currencies {', '.join(currencies)}; convert to one before fitting")
@@ -170,7 +181,9 @@ def assemble(
         raise JobError(f"source {source} mixes periods of {lengths} days; bring spend and outcome in the same period")
     geos = tuple(sorted(outcome["geo"].unique()))
     if strange := sorted(set(media["geo"].unique()) - set(geos)):
-        raise JobError(f"spend has geo {', '.join(strange)} but the outcome of source {source} has {', '.join(geos)}; use the same regions")
+        raise JobError(
+            f"spend has geo {', '.join(strange)} but the outcome of source {source} has {', '.join(geos)}; use the same regions"
+        )
     periods = _complete_periods(source, media, outcome, lengths[0])
     channels = tuple(sorted(set(media["channel"].unique()) - set(drop_channels)))
     names = tuple(sorted(set(controls["control"].unique()) - set(drop_controls)))
@@ -181,7 +194,9 @@ def assemble(
         result = result / _MICROS
     values = _pivot(controls, "value", "control", (periods, geos, names), np.nan)
     if "national" in controls["geo"] and geos != ("national",):
-        national = _pivot(controls.filter(pl.col("geo") == "national"), "value", "control", (periods, ("national",), names), np.nan)
+        national = _pivot(
+            controls.filter(pl.col("geo") == "national"), "value", "control", (periods, ("national",), names), np.nan
+        )
         values = np.where(np.isnan(values), national, values)
     return check(MmmInput(source, target, currencies[0], lengths[0], periods, geos, channels, spend, result, names, values))
 

@@ -33,7 +33,7 @@ TREND = "trend"
 
 @dataclass(frozen=True)
 class Scales:
-    """What one unit of the model is: ``target`` (G,) outcome units; ``channel`` (G, C) and ``control`` (K,) in their own units."""
+    """What one unit of the model is: ``target`` (G,) outcome units; ``channel`` (G, C), ``control`` (K,) in their own units."""
 
     target: Floats
     channel: Floats
@@ -45,8 +45,8 @@ class Scales:
 class Posterior:
     """Draws of the scaled parameters, each (draws, …) with chains laid end to end, and the sampler's own diagnosis.
 
-    ``alpha``, ``lam``, ``beta`` (D, C); ``intercept``, ``sigma`` (D, G); ``gamma`` (D, 1 + K), the trend first; ``fourier`` (D, 2·pairs)
-    in PyMC-Marketing's order: all sines, then all cosines.
+    ``alpha``, ``lam``, ``beta`` (D, C); ``intercept``, ``sigma`` (D, G); ``gamma`` (D, 1 + K), the trend first;
+    ``fourier`` (D, 2·pairs) in PyMC-Marketing's order: all sines, then all cosines.
     """
 
     alpha: Floats
@@ -72,7 +72,7 @@ def scales_of(data: MmmInput) -> Scales:
 
 
 def design_controls(data: MmmInput, scales: Scales) -> Floats:
-    """(T, G, 1 + K): linear trend from 0 at the first to 1 at the last fitted period, then each control over its largest value."""
+    """(T, G, 1 + K): trend from 0 at the first to 1 at the last fitted period, then each control over its largest value."""
     trend = np.arange(len(data.periods)) / max(scales.trend_periods - 1, 1)
     trend = np.broadcast_to(trend[:, None, None], (*data.outcome.shape, 1))
     design: Floats = np.concatenate([trend, data.controls / scales.control], axis=2)
@@ -90,7 +90,7 @@ class MmmSampler:
         self._logp = _compile_logp(self.mmm.model)
 
     def sample(self, data: MmmInput, *, draws: int, tune: int, seed: int, label: str, progress: Progress | None) -> Posterior:
-        """Posterior given ``data``. ``progress`` is called every few seconds. JobError if the density is not finite at the start."""
+        """Posterior given ``data``; ``progress`` is called every few seconds. JobError if the density has no finite start."""
         from nutpie.compiled_pyfunc import from_pyfunc
         from nutpie.sample import sample
 
@@ -101,7 +101,9 @@ class MmmSampler:
         function = self._logp
         value, gradient = function(start)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            raise JobError(f"the model's log density is {float(value)} at its starting point; look for extreme values in the input")
+            raise JobError(
+                f"the model's log density is {float(value)} at its starting point; look for extreme values in the input"
+            )
 
         def make_logp() -> Callable[[Floats], tuple[float, Floats]]:
             def logp(point: Floats) -> tuple[float, Floats]:
@@ -144,12 +146,11 @@ class MmmSampler:
         points = trace["posterior"]["point"].to_numpy()  # (chain, draw, size)
         values: dict[str, Floats] = {}
         at = 0
-        for value_name, name, shape, backward in self._variables:
+        for _value_name, name, shape, backward in self._variables:
             size = int(np.prod(shape, dtype=int))
             block = points[..., at : at + size].reshape(*points.shape[:2], *shape)
             at += size
             values[name] = backward(block)
-            del value_name
         r_hat, ess = diagnose(values)
 
         def flat(name: str, width: int) -> Floats:
@@ -207,7 +208,9 @@ def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
         model_config={
             "intercept": Prior("Normal", mu=0, sigma=config.intercept_prior_sigma, **per_geo),
             "likelihood": Prior(
-                "Normal", sigma=Prior("HalfNormal", sigma=config.noise_prior_sigma, **per_geo), dims=("date", "geo") if geos else "date"
+                "Normal",
+                sigma=Prior("HalfNormal", sigma=config.noise_prior_sigma, **per_geo),
+                dims=("date", "geo") if geos else "date",
             ),
             "gamma_control": Prior("Normal", mu=0, sigma=config.control_prior_sigma, dims="control"),
             "gamma_fourier": Prior("Laplace", mu=0, b=config.fourier_prior_b, dims="fourier_mode"),
@@ -230,7 +233,11 @@ def _named(xr: Any, values: Floats, axes: Mapping[str, tuple[str, ...]], geos: b
     if not geos:
         values = values[0]
         coords.pop("geo")
-    return xr.DataArray(values, dims=tuple(coords), coords={name: list(labels) for name, labels in coords.items()}) if coords else float(values)
+    return (
+        xr.DataArray(values, dims=tuple(coords), coords={name: list(labels) for name, labels in coords.items()})
+        if coords
+        else float(values)
+    )
 
 
 def set_data(mmm: Any, data: MmmInput, scales: Scales) -> None:
@@ -261,14 +268,16 @@ def set_data(mmm: Any, data: MmmInput, scales: Scales) -> None:
 
 
 def _free_variables(model: Any) -> list[tuple[str, str, tuple[int, ...], Callable[[Floats], Floats]]]:
-    """(value name, variable name, shape, map from the unconstrained value) of each free variable, in the order of the density's input."""
+    """(value name, name, shape, map from the unconstrained value) of each free variable, in the order of the density's input."""
     point = model.initial_point(0)
     variables = []
     for variable in model.free_RVs:
         value_name = model.rvs_to_values[variable].name
         suffix = value_name.removeprefix(variable.name)
         if suffix not in _BACKWARD:
-            raise JobError(f"free variable {variable.name} has the transform {suffix!r}, which mmm_model cannot map back; add it there")
+            raise JobError(
+                f"free variable {variable.name} has the transform {suffix!r}, which mmm_model cannot map back; add it there"
+            )
         variables.append((value_name, variable.name, np.shape(point[value_name]), _BACKWARD[suffix]))
     return variables
 

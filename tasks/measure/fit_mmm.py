@@ -1,0 +1,188 @@
+"""`aelp2 fit-mmm`: fit the marketing-mix model on weekly tables and publish its run, curves, draws and allocation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+
+from tasks.core.cli_options import run_date_option
+
+if TYPE_CHECKING:
+    from tasks.core.warehouse import Warehouse
+    from tasks.measure.mmm_config import MmmConfig
+    from tasks.measure.mmm_data import MmmInput
+
+_LOG = structlog.get_logger(source=__name__)
+
+
+@click.command("fit-mmm")
+@run_date_option
+@click.option(
+    "--source",
+    default="platforms",
+    show_default=True,
+    help="Data to model: platforms, or the name of an import (import-csv --name).",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["new_customers", "revenue"]),
+    default="new_customers",
+    show_default=True,
+    help="Outcome to explain.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(["pymc_mmm", "bootstrap_loglog"]),
+    default=None,
+    help="bootstrap_loglog is a low-trust fallback a person switches on; it never passes. [default: AELP2_MMM_MODEL]",
+)
+@click.option(
+    "--window-weeks",
+    type=click.IntRange(26, 520),
+    default=208,
+    show_default=True,
+    help="Longest history to use, before the run date.",
+)
+@click.option(
+    "--target-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Most to pay for one more unit of outcome, in currency units. [default: spend / outcome of the last 8 periods]",
+)
+@click.option("--drop-channel", multiple=True, help="Leave a channel out (repeatable), for example one that never varies.")
+@click.option("--drop-control", multiple=True, help="Leave a control out (repeatable).")
+@click.option("--draws", type=click.IntRange(100, 10_000), help="Posterior draws a chain. [default: 500]")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the sampler. [default: fixed]")
+@click.option("--refit", is_flag=True, help="Fit again although this data and configuration was fitted before.")
+def command(
+    run_date: date,
+    source: str,
+    target: str,
+    model: str | None,
+    window_weeks: int,
+    target_cost: float | None,
+    drop_channel: tuple[str, ...],
+    drop_control: tuple[str, ...],
+    draws: int | None,
+    seed: int | None,
+    refit: bool,
+) -> None:
+    """Fit the Bayesian marketing-mix model and publish response curves.
+
+    Reads complete Monday weeks before the run date (an import with weekly rows keeps its own weeks). The same data and
+    configuration fitted before is reused. Nothing becomes live here: review-mmm judges the run first.
+
+    \b
+    Example: aelp2 fit-mmm --run-date 2026-03-02
+             aelp2 fit-mmm --run-date 2026-03-02 --source small_business --target revenue
+    """
+    from tasks.core.settings import load_settings
+    from tasks.core.warehouse import open_warehouse
+    from tasks.core.xcom import push
+    from tasks.measure.mmm_config import MmmConfig, run_id
+
+    settings = load_settings()
+    warehouse = open_warehouse(settings)
+    config = MmmConfig(model=model or settings.mmm_model)
+    config = replace(config, draws=draws or config.draws, seed=config.seed if seed is None else seed)
+    data = _load(warehouse, source, target, run_date, window_weeks, drop_channel, drop_control)
+    run = run_id(source, target, data.sha256, config.sha256)
+    push({"run_id": run})
+    if not refit and _fitted_before(warehouse, run):
+        click.echo(f"mmm run {run}: same data and configuration were fitted before; reused (--refit fits again)")
+        return
+    if config.model != "pymc_mmm":
+        _LOG.warning(
+            "low-trust fallback model in use", model=config.model, switched_on_by="--model" if model else "AELP2_MMM_MODEL"
+        )
+    _LOG.info(
+        "fitting",
+        run_id=run,
+        model=config.model,
+        periods=len(data.periods),
+        first=str(data.periods[0]),
+        last=str(data.window_end),
+        channels=len(data.channels),
+        geos=len(data.geos),
+        controls=len(data.control_names),
+    )
+    _publish(warehouse, data, config, run, run_date, target_cost)
+
+
+def _load(
+    warehouse: Warehouse,
+    source: str,
+    target: str,
+    run_date: date,
+    weeks: int,
+    drop_channels: tuple[str, ...],
+    drop_controls: tuple[str, ...],
+) -> MmmInput:
+    from tasks.measure.mmm_data import assemble
+
+    params = {"source": source, "start_date": run_date - timedelta(weeks=weeks), "run_date": run_date}
+    for table in ("ads.ads_campaign_performance", "ads.imported_media", "ads.business_outcomes", "ads.business_controls"):
+        warehouse.create(table)
+    media, outcome, controls = (
+        warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("media", "outcome", "controls")
+    )
+    return assemble(source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=drop_controls)
+
+
+def _fitted_before(warehouse: Warehouse, run: str) -> bool:
+    warehouse.create("models.mmm_runs")
+    found = warehouse.query("SELECT run_id FROM models.mmm_runs WHERE run_id = @run_id", {"run_id": run})
+    return not found.is_empty()
+
+
+def _publish(
+    warehouse: Warehouse, data: MmmInput, config: MmmConfig, run: str, run_date: date, target_cost: float | None
+) -> None:
+    """Fit, then write the detail tables first and the run's own row last: a run that is listed is complete."""
+    from tasks.core.clock import utc_now
+    from tasks.measure import mmm_tables
+    from tasks.measure.mmm_fit import fit
+
+    fitted = fit(data, config, _progress())
+    cost = target_cost or mmm_tables.blended_cost(fitted)
+    allocations = mmm_tables.allocation_rows(fitted, run, cost)
+    warehouse.merge("models.mmm_curves", mmm_tables.curve_rows(fitted, run))
+    warehouse.merge("models.mmm_allocations", allocations)
+    warehouse.merge("models.mmm_draws", mmm_tables.draw_rows(fitted, run))
+    warehouse.merge("models.mmm_fit_weekly", mmm_tables.period_rows(fitted, run))
+    warehouse.merge("models.mmm_runs", mmm_tables.run_row(fitted, run_id=run, run_date=run_date, fitted_at=utc_now()))
+    if fitted.r_hat_max is not None and fitted.ess_min is not None:
+        click.echo(
+            f"sampling: R-hat {fitted.r_hat_max:.3f}, ESS {fitted.ess_min:.0f}, "
+            f"divergences {fitted.divergences}, {fitted.seconds:.0f} s"
+        )
+    click.echo(
+        f"fit: R2 {fitted.r2:.2f}, holdout of {fitted.holdout.periods} periods: MAPE {fitted.holdout.mape:.1%}, "
+        f"coverage {fitted.holdout.coverage:.0%}"
+    )
+    for row in allocations.iter_rows(named=True):
+        click.echo(
+            f"{row['channel']}: now {row['current_spend_micros'] / 1e6:,.2f}, optimum {row['optimal_spend_micros'] / 1e6:,.2f} "
+            f"{data.currency_code} a period, return {row['roas_mean']:.4g} [{row['roas_p03']:.4g}, {row['roas_p97']:.4g}]"
+        )
+    click.echo(
+        f"mmm run {run}: fitted {config.model} on {len(data.periods)} periods of {data.source} to {data.window_end}; "
+        "review-mmm decides if it goes live"
+    )
+
+
+def _progress() -> Callable[[str, float, int], None]:
+    last: dict[str, str | float] = {"label": "", "at": 0.0}
+
+    def report(label: str, share: float, divergences: int) -> None:
+        now = time.monotonic()
+        if label != last["label"] or now - float(last["at"]) >= 3:
+            last.update(label=label, at=now)
+            _LOG.info("sampling", part=label, done=f"{share:.0%}", divergences=divergences)
+
+    return report
