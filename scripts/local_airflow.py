@@ -232,7 +232,8 @@ class LocalAirflow:
             )
         write_private(self.home / "pids" / component, f"{process.pid} {process_start(process.pid)}\n")
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """RuntimeError if one of the components has ended by itself."""
         for component in COMPONENTS:
             if component not in self.running():
                 tail = "\n".join(self.log_file(component).read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
@@ -241,7 +242,7 @@ class LocalAirflow:
     def _wait_until_healthy(self, deadline: float) -> None:
         waiting: object = "no answer yet"
         while time.monotonic() < deadline:
-            self._check_alive()
+            self.check_alive()
             try:
                 health = AirflowApi.health(self.url)
             except AirflowApiError as error:
@@ -256,7 +257,7 @@ class LocalAirflow:
     def _wait_for_dags(self, api: AirflowApi, expected: set[str], deadline: float) -> None:
         found: set[str] = set()
         while time.monotonic() < deadline:
-            self._check_alive()
+            self.check_alive()
             if errors := api.import_errors():
                 raise RuntimeError("DAG files with errors:\n" + "\n".join(errors))
             found = api.dag_ids()

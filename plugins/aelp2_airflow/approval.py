@@ -21,7 +21,7 @@ from aelp2_airflow.pods import pod
 
 MARKER = "approved"
 _REQUEST = "ti.xcom_pull(task_ids='request_approval')"
-_RESPONSE = "ti.xcom_pull(task_ids='review')"
+_RESPONSE = "ti.xcom_pull(task_ids='review', key='answer')"
 
 
 def _only_manual(context: Any) -> None:
@@ -55,12 +55,18 @@ def twin(dag_id: str) -> TriggerDagRunOperator:
 
 
 class Review(ApprovalOperator):
-    """`ApprovalOperator` whose Reject skips the marker alone.
+    """`ApprovalOperator` whose Reject leaves an answer behind and skips the marker alone.
 
-    The base class skips every direct downstream task on Reject, whatever its trigger rule, and it does so before its own result
-    is stored. A rejection must be recorded too, so `record_approval` has to run after either answer, and after the answer is
-    stored. (A task further down the line does not wait for that: measured, it started without the answer.)
+    The base class ends the task by an exception on Reject, before its result is stored, and skips every direct downstream task
+    whatever its trigger rule (both seen with provider 1.17 on Airflow 3.3). A rejection must be recorded as well as an approval.
     """
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Store who answered what, then go on as the base class does."""
+        if "error" not in event:
+            answer = {"chosen_options": event["chosen_options"], "responded_by_user": event["responded_by_user"]}
+            context["ti"].xcom_push(key="answer", value=answer)
+        return super().execute_complete(context, event)
 
     def skip(self, ti: Any, tasks: Iterable[Any]) -> None:
         """Skip the marker."""

@@ -76,7 +76,8 @@ def default_args(owner: str, urgency: Urgency = Urgency.TODAY) -> dict[str, Any]
     """Arguments of every task of a DAG. Only task arguments: Airflow silently ignores DAG arguments in here."""
     return {
         "owner": owner,
-        "retries": 2,
+        # Somebody sits at the terminal of a local run: an error shall show at once there.
+        "retries": 0 if is_local() else 2,
         "retry_delay": timedelta(minutes=5),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=30),

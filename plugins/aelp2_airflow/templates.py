@@ -46,7 +46,7 @@ def person(name: str) -> str:
 
 
 def answer(response: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The answer of a person, as `ApprovalOperator` handed it over.
+    """The answer of a person, as the task `review` handed it over.
 
     A task marked as success by hand has none. Then nobody decided anything, and this run must not go on.
     """

@@ -1,6 +1,6 @@
 """Stands where `aelp2` stands in the tests of the scheduler: writes down each call and ends as the test asks.
 
-The folder ``RECORDING_DIR`` holds ``calls.jsonl`` (what was called, with which actor) and ``<run date>.json`` (command → exit code).
+The folder ``RECORDING_DIR`` holds ``calls.jsonl`` (what was called, by whom) and ``<run date>.json`` (command → exit code).
 Of the jobs' own rules it knows one, the one the gate relies on: without a recorded approval nothing after the gate works.
 """
 
@@ -23,12 +23,12 @@ def main() -> int:
     asked = folder / f"{run_date}.json"
     codes = json.loads(asked.read_text(encoding="utf-8")) if asked.exists() else {}
     if command in codes:
-        print(f"error: {command} was asked to fail", file=sys.stderr)
+        sys.stderr.write(f"error: {command} was asked to fail\n")
         return int(codes[command])
     if command == "record-approval":
         (folder / f"{run_date}.{options['decision']}").touch()
     if command in _NEEDS_APPROVAL and not (folder / f"{run_date}.approved").exists():
-        print(f"error: {command}: no approval of this change set is recorded", file=sys.stderr)
+        sys.stderr.write(f"error: {command}: no approval of this change set is recorded\n")
         return 4
     if command == "request-approval":
         question = {
@@ -39,7 +39,7 @@ def main() -> int:
             "expires_at": f"{run_date}T23:00:00+00:00",
         }
         Path(os.environ["AELP2_XCOM_FILE"]).write_text(json.dumps(question), encoding="utf-8")
-    print(f"{command} did its work for {run_date}")
+    sys.stdout.write(f"{command} did its work for {run_date}\n")
     return 0
 
 

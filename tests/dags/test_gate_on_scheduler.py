@@ -21,6 +21,11 @@ APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
 ANSWER_WITHIN_S = 30
 
 
+# Airflow 3.3.1 takes an answer in the very moment a task is parked for a failure of the task (the worker's "done with this part"
+# comes in when the task is queued again). No person is that fast; the tests must not be either.
+READING_S = 3
+
+
 class Loop:
     """The two DAGs of the gate on a running Airflow."""
 
@@ -42,6 +47,11 @@ class Loop:
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
+
+    def asked(self, run_id: str) -> None:
+        """Wait until the approval waits for a person, and has done so for as long as one reads."""
+        self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+        time.sleep(READING_S)
 
     def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
         _until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")
@@ -94,11 +104,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 
 
 def test_an_approval_opens_the_gate(loop: Loop) -> None:
-    """The approval DAG alone is triggered; its twin follows, waits for the person, and applies; who and which hash are recorded."""
+    """The approval DAG alone is triggered; its twin follows, waits for the person, applies; who and which hash are recorded."""
     day = "2026-03-02"
     run_id = loop.trigger(APPROVAL, day)
     canary = loop.find(CANARY, day)
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.asked(run_id)
     question = loop.approver.question(APPROVAL, run_id, "review")
     assert f"Budget changes of {day}" == question["subject"]
     assert question["body"].startswith("| campaign |")
@@ -129,12 +139,11 @@ def test_a_rejection_skips_the_canary_and_is_recorded(loop: Loop) -> None:
     """Reject: the marker is skipped, the rejection is written, the canary ends quietly without one job."""
     day = "2026-03-03"
     run_id = loop.trigger(APPROVAL, day)
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.asked(run_id)
     loop.approver.answer(APPROVAL, run_id, "review", "Reject")
 
     state, tasks = loop.end(APPROVAL, run_id)
     assert state == "success"
-    print(tasks, loop.operator.log_lines(APPROVAL, run_id, "record_approval"))
     assert {"review": "success", "record_approval": "success", "approved": "skipped"}.items() <= tasks.items()
     state, tasks = loop.end(CANARY, loop.find(CANARY, day))
     assert state == "success"
@@ -172,7 +181,7 @@ def test_the_canary_alone_brings_its_approval_along(loop: Loop) -> None:
     day = "2026-03-05"
     canary = loop.trigger(CANARY, day)
     approval = loop.find(APPROVAL, day)
-    loop.wait_for(APPROVAL, approval, "review", "awaiting_input")
+    loop.asked(approval)
     loop.wait_for(CANARY, canary, "gate", "deferred")
     loop.approver.answer(APPROVAL, approval, "review", "Approve")
 
@@ -199,7 +208,7 @@ def test_marking_the_review_as_success_approves_nothing(loop: Loop) -> None:
     day = "2026-03-09"
     loop.exit_codes(day, {"roll-back-changes": 99})
     run_id = loop.trigger(APPROVAL, day)
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.asked(run_id)
     loop.operator.set_task_state(APPROVAL, run_id, "review", "success")
 
     state, tasks = loop.end(APPROVAL, run_id)
@@ -216,7 +225,7 @@ def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, 
     loop.exit_codes(day, {"roll-back-changes": 99})
     approval = loop.trigger(APPROVAL, day)
     canary = loop.find(CANARY, day)
-    loop.wait_for(APPROVAL, approval, "review", "awaiting_input")
+    loop.asked(approval)
     loop.wait_for(CANARY, canary, "gate", "deferred")
     loop.operator.set_task_state(dag_id, approval if dag_id == APPROVAL else canary, task_id, "success")
 
@@ -228,11 +237,11 @@ def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, 
 
 
 def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
-    """apply-changes fails: the rollback runs once, nothing is retried, and the run does not turn green because the rollback worked."""
+    """apply-changes fails: the rollback runs once, nothing is retried, and a rollback that works does not turn the run green."""
     day = "2026-03-12"
     loop.exit_codes(day, {"apply-changes": 1})
     run_id = loop.trigger(APPROVAL, day)
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.asked(run_id)
     loop.approver.answer(APPROVAL, run_id, "review", "Approve")
 
     state, tasks = loop.end(CANARY, loop.find(CANARY, day))

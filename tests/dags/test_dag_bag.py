@@ -1,0 +1,280 @@
+"""The DAGs as Composer and a developer's machine parse them: names, contracts, pods, policy."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "dags").glob("*.py"))
+IMAGES = {image: f"europe-docker.pkg.dev/project/aelp2/{image}@sha256:{'0' * 64}" for image in ("ads", "mmm", "report")}
+AELP2 = ROOT / ".venv" / "bin" / "aelp2"
+_DAG_KEYS = {"schedule", "catchup", "max_active_runs", "tags", "doc_md", "dagrun_timeout", "max_active_tasks"}
+_LOOP = {f"{name}_daily" for name in ("ads_ingest", "budget_plan", "budget_approval", "budget_canary", "budget_watch")} | {
+    "mmm_weekly"
+}
+_KUBE_CONFIG = """
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+users: [{name: test, user: {}}]
+"""
+_RENDERED = {"run_date": "2026-03-02", "decision": "approved", "sha256": "a" * 64}
+
+
+def _bag(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DAG]:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(folder))
+    bag = DagBag(str(folder))
+    assert not bag.import_errors, bag.import_errors
+    return dict(bag.dags)
+
+
+@pytest.fixture
+def local_bag(monkeypatch: pytest.MonkeyPatch) -> dict[str, DAG]:
+    """The DAGs on a developer's machine."""
+    monkeypatch.setenv("AELP2_RUNNER", "local")
+    return _bag(ROOT / "dags", monkeypatch)
+
+
+@pytest.fixture
+def composer_bag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, DAG]:
+    """The same files with the release's image lock beside them, as they lie on Composer."""
+    monkeypatch.delenv("AELP2_RUNNER", raising=False)
+    for file in FILES:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "images.lock.json").write_text(json.dumps(IMAGES), encoding="utf-8")
+    from aelp2_airflow import cluster_job
+
+    (tmp_path / "kube_config").write_text(_KUBE_CONFIG, encoding="utf-8")
+    monkeypatch.setattr(cluster_job, "KUBE_CONFIG", str(tmp_path / "kube_config"))
+    return _bag(tmp_path, monkeypatch)
+
+
+def _jobs(dags: dict[str, DAG]) -> list[BaseOperator]:
+    return [task for dag in dags.values() for task in dag.tasks if hasattr(task, "container")]
+
+
+def _upstream(task: BaseOperator) -> set[str]:
+    """The ids of all tasks before ``task``."""
+    seen: set[str] = set()
+    waiting = [task]
+    while waiting:
+        for before in waiting.pop().upstream_list:
+            if before.task_id not in seen:
+                seen.add(before.task_id)
+                waiting.append(before)
+    return seen
+
+
+@pytest.mark.parametrize("bag", ["local_bag", "composer_bag"])
+def test_bag_is_exactly_the_files(bag: str, request: pytest.FixtureRequest) -> None:
+    """Each file of dags/ gives one DAG that is called like the file, on both sides; and there are the DAGs of the loop."""
+    dags = request.getfixturevalue(bag)
+    assert {file.stem for file in FILES} == set(dags)
+    assert {Path(dag.fileloc).stem: dag_id for dag_id, dag in dags.items()} == {dag_id: dag_id for dag_id in dags}
+    assert set(dags) >= _LOOP
+
+
+def _shape(dags: dict[str, DAG]) -> dict[str, Any]:
+    return {
+        f"{dag_id}.{task.task_id}": (task.downstream_task_ids, str(task.trigger_rule), getattr(task, "arguments", None))
+        for dag_id, dag in dags.items()
+        for task in dag.tasks
+    }
+
+
+def test_local_and_composer_have_the_same_tasks(composer_bag: dict[str, DAG], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One DAG file, two runners: same tasks, same edges, same arguments."""
+    monkeypatch.setenv("AELP2_RUNNER", "local")
+    assert _shape(_bag(ROOT / "dags", monkeypatch)) == _shape(composer_bag)
+
+
+def test_dag_policy(composer_bag: dict[str, DAG]) -> None:
+    """No catch-up, one run at a time, a schedule, an owner, a tag, a timeout on every task that works."""
+    for dag_id, dag in composer_bag.items():
+        assert (dag.catchup, dag.max_active_runs) == (False, 1), dag_id
+        assert dag.tags, dag_id
+        assert "NullTimetable" not in type(dag.timetable).__name__, f"{dag_id} is never started"
+        for task in dag.tasks:
+            assert task.owner in {"data", "measurement", "growth"}, f"{dag_id}.{task.task_id} belongs to {task.owner!r}"
+            assert task.execution_timeout or task.task_id in {"gate"}, f"{dag_id}.{task.task_id} has no timeout"
+            assert task.on_failure_callback, f"{dag_id}.{task.task_id} fails silently"
+
+
+def test_default_args_hold_no_dag_keys(composer_bag: dict[str, DAG]) -> None:
+    """Airflow silently ignores DAG arguments in default_args, so there are none."""
+    for dag in composer_bag.values():
+        assert not set(dag.default_args) & _DAG_KEYS
+        assert set(dag.default_args) <= set(BaseOperator.__init__.__wrapped__.__kwdefaults__) | {"task_id"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_file_contract(file: Path) -> None:
+    """A DAG file: a docstring with Reads, Writes, If it fails and the runbook, which exists; no functions; two kinds of imports;
+    natural size."""
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    doc = ast.get_docstring(tree) or ""
+    assert re.match(r"### .+\n\n\S", doc), "title and one sentence"
+    for word in ("**Reads**", "**Writes**", "**If it fails**", f"Runbook `{file.stem}`"):
+        assert word in doc
+    runbook = ROOT / "docs" / "runbooks" / f"{file.stem}.md"
+    assert runbook.exists(), runbook
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda | ast.If | ast.Try)]
+    modules = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    assert modules <= {"airflow", "aelp2_airflow", "datetime"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    assert 30 <= len(text.splitlines()) <= 60
+
+
+def test_no_dag_imports_the_google_provider() -> None:
+    """Its import alone can pass 30 s on a small worker."""
+    for file in [*FILES, *(ROOT / "plugins").rglob("*.py")]:
+        assert "providers.google" not in file.read_text(encoding="utf-8"), file
+
+
+def _rendered(argument: str) -> str:
+    """``argument`` as it may look at run time."""
+    if "{{" not in argument:
+        return argument
+    return next((value for word, value in _RENDERED.items() if word in argument), "rendered")
+
+
+@pytest.mark.skipif(not AELP2.exists(), reason="needs the jobs' environment: scripts/bootstrap.sh")
+def test_arguments_of_every_pod_parse_with_the_real_cli(local_bag: dict[str, DAG]) -> None:
+    """Every pod's rendered arguments are accepted by the command they name."""
+    wrong = []
+    for job in _jobs(local_bag):
+        arguments = [_rendered(argument) for argument in job.arguments]  # type: ignore[attr-defined]
+        done = subprocess.run([AELP2, *arguments], env=os.environ | {"AELP2_PARSE_ONLY": "1"}, capture_output=True, text=True)
+        if done.returncode:
+            wrong.append(f"{job.dag.dag_id}.{job.task_id}: aelp2 {' '.join(arguments)}\n{done.stderr[-400:]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_the_cli_calls_mutating_is_treated_as_mutating(local_bag: dict[str, DAG]) -> None:
+    """Every job the CLI's index marks as mutating holds the mutate access here, and so is never retried."""
+    index = json.loads(subprocess.run([AELP2, "jobs", "--json"], capture_output=True, text=True, check=True).stdout)
+    for job in _jobs(local_bag):
+        if index[job.container.command]["mutates"]:  # type: ignore[attr-defined]
+            assert job.container.mutates, job.task_id  # type: ignore[attr-defined]
+
+
+_OWN_COST = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import airflow.sdk, airflow.providers.cncf.kubernetes.operators.pod
+import airflow.providers.standard.operators.hitl, airflow.providers.standard.operators.trigger_dagrun
+import airflow.providers.standard.sensors.external_task, airflow.providers.standard.operators.empty
+before = set(sys.modules)
+for file in sys.argv[2:]:
+    exec(compile(open(file).read(), file, "exec"), {"__name__": "dag_file", "__doc__": ""})
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_dag_files_pull_in_nothing_heavy(composer_bag: dict[str, DAG], tmp_path: Path) -> None:
+    """What the DAG files import beyond Airflow and its operators is no pandas, numpy, pymc, google.cloud or job."""
+    env = os.environ | {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    run = [sys.executable, "-c", _OWN_COST, str(ROOT / "plugins"), *map(str, FILES)]
+    modules = json.loads(subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    assert "aelp2_airflow.cluster_job" in modules
+    assert not [name for name in modules if re.match(r"(pandas|numpy|polars|pymc|scipy|google\.cloud|tasks)(\.|$)", name)]
+
+
+def test_pods_carry_the_policy(composer_bag: dict[str, DAG]) -> None:
+    """Every job is a pod by digest, non-root, unprivileged, on a read-only root, with arguments only."""
+    for job in _jobs(composer_bag):
+        pod = job.build_pod_request_obj().to_dict()["spec"]  # type: ignore[attr-defined]
+        container = next(c for c in pod["containers"] if c["name"] == "base")
+        name = job.container.command  # type: ignore[attr-defined]
+        assert job.namespace == "composer-user-workloads", name  # type: ignore[attr-defined]
+        assert re.fullmatch(r".+@sha256:[0-9a-f]{64}", container["image"]), name
+        assert ([], [name, "--run-date"]) == (container["command"] or [], container["args"][:2]), name
+        assert (pod["security_context"]["run_as_non_root"], pod["security_context"]["run_as_user"]) == (True, 10001), name
+        security = container["security_context"]
+        assert (
+            security["privileged"],
+            security["allow_privilege_escalation"],
+            security["read_only_root_filesystem"],
+            security["capabilities"]["drop"],
+        ) == (False, False, True, ["ALL"]), name
+        assert container["resources"]["limits"] == container["resources"]["requests"], name
+        assert [source["config_map_ref"]["name"] for source in container["env_from"]] == ["aelp2-settings"], name
+        assert {"base"} | ({"airflow-xcom-sidecar"} if job.do_xcom_push else set()) == {c["name"] for c in pod["containers"]}
+        assert (pod["affinity"] or None, pod["node_selector"] or None) == (None, None), "Composer 3 ignores affinity"
+        assert list(job.skip_on_exit_code) == [99], name  # type: ignore[attr-defined]
+
+
+def test_only_mutating_pods_hold_mutating_credentials(composer_bag: dict[str, DAG]) -> None:
+    """Secret, service account, retries, pool and reattach follow from what a pod may do at the platforms."""
+    for job in _jobs(composer_bag):
+        container = job.container  # type: ignore[attr-defined]
+        pod = job.build_pod_request_obj().to_dict()["spec"]  # type: ignore[attr-defined]
+        secrets = [v["secret"]["secret_name"] for v in pod["volumes"] if v.get("secret")]
+        expected = {"none": [], "read": ["aelp2-google-ads-read"], "mutate": ["aelp2-google-ads-mutate"]}
+        assert expected[container.access] == secrets, job.task_id
+        assert {"none": "aelp2-jobs", "read": "aelp2-read", "mutate": "aelp2-mutate"}[container.access] == pod[
+            "service_account_name"
+        ]
+        policy = (job.retries, job.pool, job.reattach_on_restart)  # type: ignore[attr-defined]
+        if container.mutates:
+            assert policy == (0, "mutations", False), job.task_id
+        else:
+            assert policy == (2, "default_pool", True), job.task_id
+
+
+def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict[str, DAG]) -> None:
+    """Walking the graph back from each task that may mutate always meets the gate."""
+    canary = composer_bag["budget_canary_daily"]
+    mutating = [task for task in canary.tasks if hasattr(task, "container") and task.container.mutates]
+    assert {"validate_changes", "apply_changes", "roll_back_changes"} == {task.task_id for task in mutating}
+    for task in mutating:
+        assert "gate" in _upstream(task), task.task_id
+    assert {"validate_changes", "snapshot_budgets"} <= _upstream(canary.get_task("apply_changes"))
+
+
+def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG]) -> None:
+    """DESIGN §5: the sensor watches the marker; twins share schedule and start; silence is never yes; timeouts fit the day."""
+    approval, canary = composer_bag["budget_approval_daily"], composer_bag["budget_canary_daily"]
+    assert (approval.schedule, approval.start_date) == (canary.schedule, canary.start_date)
+    gate: Any = canary.get_task("gate")
+    assert (gate.external_dag_id, gate.external_task_ids) == ("budget_approval_daily", ["approved"])
+    assert approval.has_task("approved")
+    assert (gate.allowed_states, gate.skipped_states, gate.failed_states) == (
+        ["success"],
+        ["skipped"],
+        ["failed", "upstream_failed"],
+    )
+    assert (gate.check_existence, gate.deferrable, gate.pool, gate.retries) == (True, True, "gates", 0)
+    assert (gate.execution_delta, gate.execution_date_fn) == (None, None)
+    review: Any = approval.get_task("review")
+    assert (review.defaults, review.retries) == (None, 0)
+    assert review.response_timeout.total_seconds() < gate.timeout < 24 * 3600
+    assert {"review", "record_approval"} == approval.get_task("approved").upstream_task_ids
+    for dag, other in ((approval, "budget_canary_daily"), (canary, "budget_approval_daily")):
+        twin: Any = dag.get_task("twin")
+        assert (other, True, True) == (twin.trigger_dag_id, twin.skip_when_already_exists, twin.fail_when_dag_is_paused)
+
+
+def test_a_missing_image_lock_is_a_clear_parse_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Composer without a lock shows which file is missing and who writes it."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.delenv("AELP2_RUNNER", raising=False)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
+    (tmp_path / "mmm_weekly.py").write_bytes((ROOT / "dags" / "mmm_weekly.py").read_bytes())
+    bag = DagBag(str(tmp_path))
+    (error,) = bag.import_errors.values()
+    assert f"{tmp_path / 'images.lock.json'} is missing; the release writes it" in error
