@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -98,6 +98,18 @@ def _come_back(what: str, failure: CallFailure, delay: float) -> TryAgain:
     return TryAgain(f"{what}: {failure}; the platform asks to wait {delay:g} s: run the same command again at {at} or later")
 
 
+def _metadata(response: Any) -> Iterator[tuple[str, Any]]:
+    """Initial and trailing metadata of an answer.
+
+    Each interceptor of google-ads 34 adds a layer around the call, and the library's own layer returns the initial metadata
+    for the trailing ones; so every layer is asked, down to grpc's call.
+    """
+    while hasattr(response, "trailing_metadata"):
+        yield from response.initial_metadata() or ()
+        yield from response.trailing_metadata() or ()
+        response = getattr(response, "_underlay_call", None) or getattr(response, "_call", None)
+
+
 class RequestIds:
     """A client interceptor that keeps the request id of the last answer: the client hands out only the message."""
 
@@ -115,10 +127,7 @@ class RequestIds:
                 response = continuation(details, request)
                 outer.last = ""
                 if response.exception() is None:
-                    # google-ads 34 wraps the call, and the wrapper's trailing_metadata() returns the initial metadata.
-                    call = getattr(response, "_underlay_call", response)
-                    sent = [*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]
-                    outer.last = next((value for key, value in sent if key == "request-id"), "")
+                    outer.last = next((value for key, value in _metadata(response) if key == "request-id"), "")
                 return response
 
         return _Interceptor()
