@@ -132,8 +132,9 @@ def command(file: Path, map_name: str, check_only: bool, run_date: date) -> None
     stay as they were. Importing again replaces what the map's `source` held before. If the command is killed while it
     writes, run it again; until then the gate before fit-mmm refuses the source.
     """
+    import structlog
+
     from tasks.core.errors import JobError
-    from tasks.core.log import get_logger
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.core.xcom import push
@@ -144,7 +145,7 @@ def command(file: Path, map_name: str, check_only: bool, run_date: date) -> None
         raise JobError(f"no file {file.name!r} at that path; give the path of the CSV to import")
     parsed, warnings = read_table(file, spec, run_date)
     for warning in warnings:
-        get_logger(__name__).warning("import_csv", file=file.name, warning=warning)
+        structlog.get_logger(source=__name__).warning("import_csv", file=file.name, warning=warning)
     frames = to_frames(parsed, spec)
     if check_only:
         click.echo(f"{file.name} fits the map {spec.source}: {summary(parsed, spec)}; nothing was written (--check-only)")
