@@ -1,0 +1,13 @@
+-- Change sets that exist for the run date, with the decision on each.
+-- Grain: change set. Window: the run date.
+SELECT
+  sets.change_set_id,
+  sets.sha256,
+  sets.account_id,
+  sets.mode,
+  approvals.decision
+FROM control.change_sets AS sets
+LEFT JOIN control.approvals AS approvals
+  ON approvals.change_set_id = sets.change_set_id
+WHERE sets.platform = @platform AND sets.run_date = @run_date
+ORDER BY sets.change_set_id

@@ -1,0 +1,17 @@
+-- Changes anybody made to budgets and campaigns, for the learning phase and for the rolling 24 h cap.
+-- Grain: change event. Window: since_date up to and including the run date (a change made this morning counts).
+SELECT
+  account_id,
+  change_event_id,
+  date,
+  changed_at,
+  resource_type,
+  resource_id,
+  operation,
+  changed_fields,
+  client_type,
+  amount_before_micros,
+  amount_after_micros
+FROM ads.ads_change_events
+WHERE platform = @platform AND date >= @since_date AND date <= @run_date
+ORDER BY account_id, changed_at, change_event_id

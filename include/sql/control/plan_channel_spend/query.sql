@@ -1,0 +1,13 @@
+-- Spend of each channel in periods counted back from the end of the window (period 0 is the newest).
+-- Grain: account × channel × period × currency. Window: start_date to the day before end_date; the caller makes it whole periods.
+SELECT
+  account_id,
+  channel,
+  currency_code,
+  DIV(DATE_DIFF(@end_date, date, DAY) - 1, @period_days) AS period,
+  MAX(date) AS last_date,
+  CAST(SUM(cost_micros) AS INT64) AS spend_micros
+FROM ads.ads_campaign_performance
+WHERE platform = @platform AND date >= @start_date AND date < @end_date
+GROUP BY account_id, channel, currency_code, DIV(DATE_DIFF(@end_date, date, DAY) - 1, @period_days)
+ORDER BY account_id, channel, period

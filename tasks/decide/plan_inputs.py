@@ -1,0 +1,284 @@
+"""Everything a plan of ad accounts rests on, read from tables and checked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.core import caps
+from tasks.core.errors import GateStop
+from tasks.core.money import MICROS
+from tasks.core.policy import Policy
+from tasks.decide.budget_state import Budget
+from tasks.decide.live_model import PLATFORMS, LiveModel
+from tasks.decide.planner import ChannelSpend
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tasks.core.warehouse import Warehouse
+
+Row = Mapping[str, Any]
+
+RECENT_DAYS = 14  # whole weeks, so that week-ends weigh as they should
+CAC_DAYS = 28  # trailing window of the blended CAC
+OUTCOME_SOURCE = "crm"
+# Changes after which a platform's bidding has to learn again.
+_LEARNING_FIELDS = ("status", "campaign_budget", "bidding", "manual_", "maximize_", "target_", "percent_cpc", "commission")
+_MONEY_EVENTS = ("mutate_intended", "applied", "rollback_intended", "rolled_back")
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What :func:`tasks.decide.planner.plan_budgets` takes, with what belongs beside the numbers."""
+
+    platform: str
+    budgets: tuple[Budget, ...]
+    spend: ChannelSpend
+    target_cac_micros: int
+    blended_cac: float
+    used_micros: Mapping[str, int]
+    data_through_date: date
+    notes: tuple[str, ...]
+
+
+def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy, platform: str, run_date: date) -> PlanInputs:
+    """Inputs of all accounts of ``platform``; GateStop names what is missing, stale or mixed, and the remedy."""
+    today = warehouse.query_file("control/plan_budgets_today/query.sql", {"platform": platform, "run_date": run_date})
+    if today.is_empty():
+        raise GateStop(f"ads.campaign_budgets has no budgets of {platform} for {run_date}; run ingest-ads --run-date {run_date}")
+    check_currencies(today["currency_code"], model.currency_code)
+    recent = _channel_spend(warehouse, platform, run_date, RECENT_DAYS, RECENT_DAYS)
+    through = _check_fresh(warehouse, recent, policy, run_date)
+    blended = _blended_cac(warehouse, model, platform, through)
+    own_target = policy.target_cac_micros if model.target == "new_customers" else None
+    ledger = warehouse.query_file("control/plan_ledger/query.sql", {"platform": platform}).to_dicts()
+    since = run_date - timedelta(days=max(policy.learning_days, 2))
+    changes = warehouse.query_file(
+        "control/plan_changes/query.sql", {"platform": platform, "since_date": since, "run_date": run_date}
+    ).to_dicts()
+    switches = warehouse.query_file("control/plan_switches/query.sql").filter("is_on").to_dicts()
+    return PlanInputs(
+        platform=platform,
+        budgets=_budgets(warehouse, platform, run_date, today, changes, ledger, switches),
+        spend=_spend(warehouse, model, platform, recent),
+        target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
+        blended_cac=blended,
+        used_micros=used_in_window(changes, ledger, run_date),
+        data_through_date=through,
+        notes=_notes(model, switches),
+    )
+
+
+def check_currencies(codes: Iterable[str], model_currency: str) -> None:
+    """GateStop if an amount is in another currency than the model's."""
+    strange = sorted(set(codes) - {model_currency})
+    if strange:
+        raise GateStop(
+            f"mixed currencies: the MMM counts in {model_currency}, but there are budgets in {', '.join(strange)}; "
+            "plan accounts of one currency at a time, with a model fitted on them"
+        )
+
+
+def _channel_spend(warehouse: Warehouse, platform: str, end: date, days: int, period_days: int) -> pl.DataFrame:
+    return warehouse.query_file(
+        "control/plan_channel_spend/query.sql",
+        {"platform": platform, "start_date": end - timedelta(days=days), "end_date": end, "period_days": period_days},
+    )
+
+
+def _check_fresh(warehouse: Warehouse, recent: pl.DataFrame, policy: Policy, run_date: date) -> date:
+    """Last day of complete data behind the plan; GateStop if an account or the outcomes are older than the policy allows."""
+    oldest = run_date - timedelta(days=policy.max_data_age_days)
+    if recent.is_empty():
+        raise GateStop(f"ads.ads_campaign_performance has no spend in the {RECENT_DAYS} days before {run_date}; run ingest-ads")
+    last: dict[str, date] = {}
+    for account, day in recent.select("account_id", "last_date").iter_rows():
+        last[account] = max(day, last.get(account, day))
+    stale = [f"{account} (last day {day})" for account, day in sorted(last.items()) if day < oldest]
+    if stale:
+        raise GateStop(
+            f"stale spend: account {', '.join(stale)} has nothing since, the plan of {run_date} needs {oldest} or later; "
+            f"see control.ingest_runs and run ingest-ads --run-date {run_date}"
+        )
+    outcomes = read_outcomes(warehouse, OUTCOME_SOURCE, run_date - timedelta(days=CAC_DAYS), run_date)
+    ends = [day + timedelta(days=days - 1) for day, days in outcomes.select("period_start_date", "period_days").iter_rows()]
+    newest: date | None = max((end for end in ends if end < run_date), default=None)
+    if newest is None or newest < oldest:
+        raise GateStop(
+            f"stale outcomes: ads.business_outcomes of source {OUTCOME_SOURCE} ends on {newest or 'no day of four weeks'}, "
+            f"the plan of {run_date} needs {oldest} or later; run ingest-outcomes --run-date {run_date}"
+        )
+    through: date = min(newest, *last.values())
+    return through
+
+
+def read_outcomes(warehouse: Warehouse, source: str, since: date, until: date) -> pl.DataFrame:
+    """Outcomes of periods that begin in ``since`` ≤ day < ``until``."""
+    return warehouse.query_file("control/plan_outcomes/query.sql", {"source": source, "since_date": since, "run_date": until})
+
+
+def _blended_cac(warehouse: Warehouse, model: LiveModel, platform: str, through: date) -> float:
+    """All spend over all outcomes of the newest ``CAC_DAYS`` complete days; what a platform attributes plays no part."""
+    end = through + timedelta(days=1)
+    spend = float(_channel_spend(warehouse, platform, end, CAC_DAYS, CAC_DAYS)["spend_micros"].sum()) / MICROS
+    outcomes = read_outcomes(warehouse, OUTCOME_SOURCE, end - timedelta(days=CAC_DAYS), end)
+    return cost_per_outcome(spend, outcomes, model.target, OUTCOME_SOURCE)
+
+
+def cost_per_outcome(spend: float, outcomes: pl.DataFrame, target: str, source: str) -> float:
+    """Currency units per outcome; GateStop if there is no outcome to divide by."""
+    column = "new_customers" if target == "new_customers" else "revenue_micros"
+    total = float(outcomes[column].sum()) / (1 if target == "new_customers" else MICROS)
+    if total <= 0:
+        raise GateStop(
+            f"ads.business_outcomes of source {source} counts {total:g} {target} in the trailing window, so there is no blended "
+            "CAC to hold; load the outcomes, or set target_cac_micros in the policy and load at least one customer"
+        )
+    return spend / total
+
+
+def _spend(warehouse: Warehouse, model: LiveModel, platform: str, recent: pl.DataFrame) -> ChannelSpend:
+    days = (model.window_end_date - model.window_start_date).days + 1
+    days -= days % model.period_days
+    seen = _channel_spend(warehouse, platform, model.window_end_date + timedelta(days=1), days, model.period_days)
+    periods = days // model.period_days
+    table = np.zeros((len(model.curves.channels), periods))
+    current = np.zeros(len(model.curves.channels))
+    position = {channel: i for i, channel in enumerate(model.curves.channels)}
+    for channel, period, micros in seen.select("channel", "period", "spend_micros").iter_rows():
+        if channel in position:
+            table[position[channel], period] += micros / MICROS / model.period_days
+    for channel, micros in recent.select("channel", "spend_micros").iter_rows():
+        if channel in position:
+            current[position[channel]] += micros / MICROS / RECENT_DAYS
+    return ChannelSpend(current, table.min(axis=1), table.max(axis=1))
+
+
+def _budgets(
+    warehouse: Warehouse,
+    platform: str,
+    run_date: date,
+    today: pl.DataFrame,
+    changes: Sequence[Row],
+    ledger: Sequence[Row],
+    switches: Sequence[Row],
+) -> tuple[Budget, ...]:
+    recent_start = run_date - timedelta(days=RECENT_DAYS)
+    month_start = (run_date - timedelta(days=1)).replace(day=1)
+    delivery = warehouse.query_file(
+        "control/plan_budget_delivery/query.sql",
+        {"platform": platform, "run_date": run_date, "recent_start_date": recent_start, "month_start_date": month_start},
+    )
+    states = warehouse.query_file(
+        "control/plan_campaign_states/query.sql", {"platform": platform, "run_date": run_date, "recent_start_date": recent_start}
+    )
+    spent = {(row["account_id"], row["budget_id"]): row for row in delivery.iter_rows(named=True)}
+    enabled = {(account, campaign) for account, campaign, status in states.iter_rows() if status == "ENABLED"}
+    frozen = {str(s["scope"]): str(s["why"]) for s in switches}
+    canaries = open_canaries(ledger)
+    found = []
+    for row in today.iter_rows(named=True):
+        key = (row["account_id"], row["budget_id"])
+        seen = spent.get(key, {})
+        found.append(
+            Budget(
+                platform=platform,
+                account_id=row["account_id"],
+                budget_id=row["budget_id"],
+                currency_code=row["currency_code"],
+                amount_micros=row["amount_micros"],
+                status=row["status"],
+                is_explicitly_shared=row["is_explicitly_shared"],
+                reference_count=row["reference_count"],
+                campaign_ids=tuple(sorted(row["member_campaign_ids"])),
+                active_campaign_ids=tuple(sorted(c for c in row["member_campaign_ids"] if (row["account_id"], c) in enabled)),
+                channels=tuple(sorted(row["channels"])),
+                recent_spend_micros=int(seen.get("recent_spend_micros", 0)) // RECENT_DAYS,
+                month_to_date_micros=int(seen.get("month_to_date_micros", 0)),
+                month_days=(run_date - month_start).days,
+                highest_daily_spend_micros=int(seen.get("highest_daily_spend_micros", 0)),
+                budget_lost_share=seen.get("budget_lost_share"),
+                last_change=last_change(row, changes, ledger),
+                open_change_set_id=canaries.get(key),
+                frozen_why=frozen.get(f"{platform}:{row['account_id']}"),
+            )
+        )
+    return tuple(found)
+
+
+def last_change(budget: Row, changes: Iterable[Row], ledger: Iterable[Row]) -> tuple[date, str] | None:
+    """Newest change that starts a learning phase of the budget, by anybody, with who made it."""
+    found: list[tuple[date, str]] = []
+    for event in changes:
+        if event["account_id"] != budget["account_id"]:
+            continue
+        is_amount = event["amount_after_micros"] is not None and event["amount_after_micros"] != event["amount_before_micros"]
+        on_budget = event["resource_type"] == "CAMPAIGN_BUDGET" and event["resource_id"] == budget["budget_id"]
+        on_member = event["resource_type"] == "CAMPAIGN" and event["resource_id"] in budget["member_campaign_ids"]
+        fields = [f.rsplit(".", 1)[-1] if f.startswith("campaign.") else f for f in event["changed_fields"] or []]
+        relearns = event["operation"] == "CREATE" or any(f.startswith(_LEARNING_FIELDS) for f in fields)
+        if (on_budget and (is_amount or event["operation"] == "CREATE")) or (on_member and relearns):
+            found.append((event["date"], f"{event['resource_type']} through {event['client_type']}"))
+    mine = (budget["account_id"], budget["budget_id"])
+    found += [
+        (row["at"].date(), f"change set {row['change_set_id']} {row['event'].replace('_', ' ')}")
+        for row in ledger
+        if row["event"] in ("applied", "rolled_back") and (row["account_id"], row["budget_id"]) == mine
+    ]
+    return max(found, default=None)
+
+
+def open_canaries(ledger: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """(account, budget) → change set whose money moved or was about to move and that has not ended."""
+    found: dict[tuple[str, str], str] = {}
+    for row in ledger:
+        key = (row["account_id"], row["budget_id"])
+        if row["event"] in _MONEY_EVENTS[:3] and row["budget_id"]:
+            found[key] = row["change_set_id"]
+        elif row["event"] in ("promoted", "rolled_back"):
+            # An event of the whole set names no budget and ends all of them.
+            ended = [k for k, v in found.items() if v == row["change_set_id"] and row["budget_id"] in (None, k[1])]
+            for k in ended:
+                del found[k]
+    return found
+
+
+def used_in_window(changes: Iterable[Row], ledger: Iterable[Row], run_date: date) -> dict[str, int]:
+    """By account: Σ absolute changes of budgets in the 24 h before the run date (UTC) and on it, by anybody (M3).
+
+    Pinned to the run date instead of to now, so that planning twice gives the same plan; apply-changes counts again.
+    """
+    own: dict[str, list[caps.Move]] = defaultdict(list)
+    logged: dict[str, list[caps.Move]] = defaultdict(list)
+    for event in changes:
+        after = event["amount_after_micros"]
+        if event["resource_type"] == "CAMPAIGN_BUDGET" and after is not None:
+            move = caps.Move(event["resource_id"], event["changed_at"], event["amount_before_micros"] or 0, after)
+            logged[event["account_id"]].append(move)
+    for row in ledger:
+        if row["event"] in ("applied", "rolled_back") and row["budget_id"] and row["amount_after_micros"] is not None:
+            move = caps.Move(row["budget_id"], row["at"], row["amount_before_micros"] or 0, row["amount_after_micros"])
+            own[row["account_id"]].append(move)
+    midnight = datetime.combine(run_date, time.min, tzinfo=UTC)
+    return {account: caps.used_daily_micros(own[account], logged[account], midnight) for account in sorted({*own, *logged})}
+
+
+def _notes(model: LiveModel, switches: Sequence[Row]) -> tuple[str, ...]:
+    notes = [
+        f"the kill switch is on ({s['why']}, by {s['actor']}): nothing of this plan is applied until `aelp2 kill --off`"
+        for s in switches
+        if s["scope"] == "all"
+    ]
+    if model.trust != "normal":
+        notes.append(f"MMM run {model.run_id} is the low-trust fallback model: let a person weigh every change")
+    if model.source == PLATFORMS and model.target != "new_customers":
+        notes.append(
+            f"the live model explains {model.target}: costs are per currency unit of it, the policy's target CAC is not used"
+        )
+    return tuple(notes)
