@@ -26,8 +26,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from tasks.core.errors import JobError
 from tasks.lab.credentials import Credentials
+from tasks.lab.faults import Fault
 from tasks.lab.sandbox import WEB_USER, Sandbox
 from tasks.lab.truth import truth
+from tasks.lab.wire import is_error
 
 _OPEN = {("GET", "/health"), ("GET", "/outcomes.csv"), ("GET", "/controls.csv"), ("POST", "/token")}
 
@@ -177,7 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.OK, {"faults": [fault.to_json() for fault in self.server.sandbox.faults]}
 
     def _post_faults(self, _query: dict[str, str], body: str) -> tuple[HTTPStatus, object]:
-        self.server.sandbox.add_fault(json.loads(body))
+        fault = json.loads(body)
+        if "error" in fault and not is_error(fault["error"]):
+            raise JobError(f"no error {fault['error']!r}; write <field of ErrorCode>.<value>, e.g. {Fault.error}")
+        self.server.sandbox.add_fault(fault)
         return self._get_faults({}, "")
 
     def _delete_faults(self, _query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:

@@ -44,6 +44,7 @@ SERVICES: dict[str, dict[str, tuple[Any, Any, bool]]] = {
 
 RowMessage = google_ads_service.GoogleAdsRow.pb()
 Failure = error_types.GoogleAdsFailure.pb()
+ErrorCode = error_types.ErrorCode.pb()
 
 
 def field_of(descriptor: Any, name: str) -> Any:
@@ -122,6 +123,13 @@ def failure_of(problems: Sequence[Problem], request_id: str) -> Any:
             quota.retry_delay.seconds = int(problem.retry_seconds)
             quota.retry_delay.nanos = round(problem.retry_seconds % 1 * 1e9)
     return failure
+
+
+def is_error(name: str) -> bool:
+    """Whether ``<ErrorCode field>.<enum value>`` is an error of the API."""
+    family, _, code = name.partition(".")
+    field = ErrorCode.DESCRIPTOR.fields_by_name.get(family)
+    return field is not None and code in field.enum_type.values_by_name
 
 
 def partial_failure_status(problems: Sequence[Problem], request_id: str) -> Status:

@@ -29,9 +29,8 @@ def test_it_says_where_it_is_and_ends_by_sigterm(tmp_path: Path) -> None:
         lines = (tmp_path / "sandbox.log").read_text(encoding="utf-8").splitlines()
         endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
         assert (endpoint["today"], endpoint["last_day_of_history"]) == ("2023-10-27", "2023-10-26")
-        assert lines == [
-            f"sandbox ready: world acme, today 2023-10-27, Google Ads on localhost:{endpoint['port']}, admin on {endpoint['admin_url']}"
-        ]
+        where = f"Google Ads on {endpoint['google_ads_endpoint']}, admin on {endpoint['admin_url']}"
+        assert lines == [f"sandbox ready: world acme, today 2023-10-27, {where}"]
         os.kill(sandbox.pid, signal.SIGTERM)
         _wait_gone(tmp_path / "endpoint.json")
 
@@ -47,9 +46,8 @@ def test_nobody_else_can_read_what_it_writes(running: RunningSandbox) -> None:
     folder = Path(running.endpoint["ca_file"]).parent
     private = [p for p in folder.iterdir() if p.name not in ("lock", "sandbox.log")]
     assert {p.name: stat.S_IMODE(p.stat().st_mode) for p in private} == {p.name: 0o600 for p in private}
-    assert {"state.json", "google-ads.yaml", "server.key", "service_account_credentials.json", "admin.token"} <= {
-        p.name for p in private
-    }
+    expected = {"state.json", "google-ads.yaml", "server.key", "service_account_credentials.json", "admin.token"}
+    assert expected <= {p.name for p in private}
 
 
 def test_a_kill_at_any_time_keeps_what_was_applied(tmp_path: Path) -> None:
@@ -76,6 +74,15 @@ def test_a_client_survives_a_restart_on_the_same_ports(tmp_path: Path, monkeypat
         assert sum(len(batch.results) for batch in stream) == 11
 
 
+@pytest.fixture(scope="module")
+def used_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sandbox that has ended."""
+    folder = tmp_path_factory.mktemp("used")
+    with sandbox_process(state_dir=folder, history_days=60):
+        pass
+    return folder
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -84,10 +91,8 @@ def test_a_client_survives_a_restart_on_the_same_ports(tmp_path: Path, monkeypat
         ({"world": "atlantis"}, "no world 'atlantis'"),
     ],
 )
-def test_a_state_of_other_settings_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with sandbox_process(state_dir=tmp_path, history_days=60):
-        pass
-    with pytest.raises(JobError) as error, sandbox_process(state_dir=tmp_path, history_days=60, **options):
+def test_a_state_of_other_settings_is_refused(used_state: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobError) as error, sandbox_process(state_dir=used_state, history_days=60, **options):
         pass
     assert "ended with code 1" in str(error.value)
     assert message in str(error.value)
