@@ -164,7 +164,7 @@ def change_violations(change: Change, target_cac_micros: int, policy: Policy) ->
         add(
             "M5",
             "historical_spend",
-            f"{after} micros is above {highest}: highest daily spend {change.highest_daily_spend_micros} + {policy.headroom_pct} %",
+            f"{after} micros is above {highest}: highest spend {change.highest_daily_spend_micros} + {policy.headroom_pct} %",
         )
     if after > change.highest_daily_spend_micros and not change.is_extrapolated:
         add("M5", "extrapolation_not_flagged", f"{after} micros lies beyond the highest spend seen and is not flagged")

@@ -1,0 +1,64 @@
+"""The kill switch and the freezes of accounts (M10). The last switching of a scope counts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tasks.core.clock import utc_now
+from tasks.core.errors import JobError
+
+if TYPE_CHECKING:
+    from tasks.core.warehouse import Warehouse
+
+TABLE = "control.kill_switch"
+ALL = "all"
+_SCOPE = re.compile(r"^(all|[a-z][a-z0-9_]*:[0-9A-Za-z_-]+)$")
+_ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The last switching of a scope."""
+
+    event_id: str
+    scope: str
+    is_on: bool
+    why: str
+    actor: str
+    switched_at: datetime
+
+
+def account_scope(platform: str, account_id: str) -> str:
+    """Scope of one account's freeze."""
+    return f"{platform}:{account_id}"
+
+
+def read_switches(warehouse: Warehouse) -> dict[str, Switch]:
+    """Scope → its last switching. Whatever keeps it from being read is raised: then nothing is mutated."""
+    # By number, not by time: a clock that stands wrong must not bring an old switching back.
+    frame = warehouse.query(
+        "SELECT event_id, scope, is_on, why, actor, switched_at FROM control.kill_switch ORDER BY event_id",
+    )
+    return {record["scope"]: Switch(**record) for record in frame.iter_rows(named=True)}
+
+
+def flip(warehouse: Warehouse, *, scope: str, is_on: bool, why: str, actor: str) -> Switch:
+    """Switch ``scope``. JobError on an unknown kind of scope or an empty reason."""
+    import polars as pl
+
+    from tasks.core.contracts import load_contract
+
+    if not _SCOPE.match(scope):
+        raise JobError(f"scope {scope!r} is neither `all` nor of the form platform:account, for example google_ads:1234567890")
+    if not why.strip():
+        raise JobError("a switching needs a reason; whoever finds the system stopped must know why")
+    for _ in range(_ATTEMPTS):
+        count = warehouse.query("SELECT COUNT(*) AS n FROM control.kill_switch")["n"][0]
+        switch = Switch(f"{count + 1:010d}", scope, is_on, why.strip(), actor, utc_now())
+        frame = pl.DataFrame([vars(switch)], schema=load_contract(TABLE).polars_schema())
+        if warehouse.insert_new(TABLE, frame) == 1:
+            return switch
+    raise JobError(f"could not switch {scope!r} in {_ATTEMPTS} attempts; run again at once")
