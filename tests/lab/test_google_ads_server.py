@@ -96,6 +96,13 @@ def test_conversion_actions_and_lag_buckets_sum_to_the_totals(query: Any) -> Non
     assert by_action["Lead"] > by_action["New customer purchase"] > 0
 
 
+def test_a_segmented_row_without_any_selected_metric_is_left_out(query: Any) -> None:
+    rows = query(
+        "SELECT segments.conversion_action_name, metrics.conversions FROM customer WHERE segments.date DURING LAST_7_DAYS"
+    )
+    assert [r.segments.conversion_action_name for r in rows] == ["New customer purchase"]
+
+
 def test_impression_share_and_its_losses_make_one_and_only_search_has_them(query: Any) -> None:
     rows = query(
         "SELECT campaign.id, campaign.advertising_channel_type, metrics.search_impression_share, "

@@ -1,6 +1,7 @@
 """Mutations through the official client: what is set, what is refused, what the next day spends."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,16 @@ def test_changes_show_in_change_event_with_who_what_and_how(set_budgets: SetBudg
         ("GOOGLE_ADS_WEB_CLIENT", "media.buyer@example.test"),
     ]
     assert [list(e.changed_fields.paths) for e in events] == [["amount_micros"]] * 2
+
+
+def test_calls_at_the_same_time_lose_no_change(set_budgets: SetBudgets, query: Any, sandbox: RunningSandbox) -> None:
+    wanted = {budget: amount + 10_000_000 for budget, amount in sandbox.admin.budgets().items()}
+    with ThreadPoolExecutor(8) as pool:
+        sets = [pool.submit(set_budgets, {budget: amount}) for budget, amount in wanted.items()]
+        reads = [pool.submit(query, "SELECT campaign_budget.id FROM campaign_budget") for _ in range(10)]
+        assert {len(future.result()) for future in reads} == {10}
+        assert {len(future.result().results) for future in sets} == {1}
+    assert sandbox.admin.budgets() == wanted
 
 
 def test_google_ads_service_mutates_budgets_campaigns_and_ads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
