@@ -20,7 +20,18 @@ _SHOWN = {
     "up_for_retry",
 }
 _SAY_EVERY_S = 5.0  # how often a long task's newest line is shown
-_NOISE = ("::", "$ aelp2", "DAG bundles", "Filling up", "Worker startup", "GitWild", "Pushing xcom", "/")
+_NOISE = (
+    "Could not read served",
+    '{"aelp2_alert',
+    "::",
+    "$ aelp2",
+    "DAG bundles",
+    "Filling up",
+    "Worker startup",
+    "GitWild",
+    "Pushing xcom",
+    "/",
+)
 
 
 class DagFailedError(RuntimeError):

@@ -162,26 +162,15 @@ class LocalAirflow:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
         return kept | {"AIRFLOW_HOME": str(self.home), "PYTHONUNBUFFERED": "1", "AELP2_RUNNER": "local"} | extra
 
-    def migrate(self, env: Mapping[str, str]) -> None:
-        """Create Airflow's tables if absent and switch the file to WAL, so that readers and the writer do not block."""
+    def _prepare_database(self) -> None:
+        """Make the file private and switch it to WAL for good, so that readers and the writer do not block each other."""
         database = self.home / "airflow.db"
-        stamp = self.home / "migrated"
-        if stamp.exists() and database.exists():
-            return
-        log = self.log_file("migrate")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as out:
-            code = subprocess.run(
-                [sys.executable, "-m", "airflow", "db", "migrate"], env=dict(env), stdout=out, stderr=out, check=False
-            ).returncode
-        if code:
-            raise RuntimeError(f"airflow db migrate ended with exit code {code}; see {log}")
+        if not database.exists():
+            write_private(database, "")
         with contextlib.closing(sqlite3.connect(database)) as connection:
             mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise RuntimeError(f"{database} refused WAL (journal mode {mode!r}); is .local on a network file system?")
-        database.chmod(0o600)
-        stamp.touch()
 
     def running(self) -> dict[str, int]:
         """Component → pid of those of our components that run now."""
@@ -203,11 +192,9 @@ class LocalAirflow:
         begun = time.monotonic()
         self.stop()
         self.configure()
-        env = self.environment(extra_env)
-        self.migrate(env)
-        say(f"Airflow: database ready ({time.monotonic() - begun:.0f} s); starting {', '.join(COMPONENTS)}")
-        for component in COMPONENTS:
-            self._spawn(component, env)
+        self._prepare_database()
+        say(f"Airflow: starting {', '.join(COMPONENTS)}; logs in {self.home / 'components'}")
+        self._spawn(self.environment(extra_env))
         self._wait_until_healthy(begun + timeout_s)
         api = self.api(OPERATOR)
         for name, (slots, why) in POOLS.items():
@@ -216,27 +203,29 @@ class LocalAirflow:
         self._wait_for_dags(api, expected, begun + timeout_s)
         say(f"Airflow: up in {time.monotonic() - begun:.0f} s at {self.url} ({len(expected)} DAGs)")
 
-    def _spawn(self, component: str, env: Mapping[str, str]) -> None:
-        arguments = [component, "--skip-serve-logs"] if component in {"scheduler", "triggerer"} else [component]
-        log = self.log_file(component)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+    def _spawn(self, env: Mapping[str, str]) -> None:
+        """Start all components (see airflow_components.py) and write down which processes they are."""
+        logs = self.home / "components"
+        logs.mkdir(exist_ok=True)
+        command = [sys.executable, str(Path(__file__).with_name("airflow_components.py")), str(logs), *COMPONENTS]
+        with (logs / "start.log").open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=self.home,
-                start_new_session=True,  # a Ctrl-C at the terminal reaches the script alone, which then stops us in order
+                command, env=dict(env), cwd=self.home, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
-        write_private(self.home / "pids" / component, f"{process.pid} {process_start(process.pid)}\n")
+            code = process.wait()
+        said = (logs / "start.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if code:
+            tail = "\n".join(said[-15:])
+            raise RuntimeError(f"Airflow did not start (exit code {code}); see {logs / 'start.log'}\n{tail}")
+        for component, pid in json.loads(said[-1]).items():
+            write_private(self.home / "pids" / component, f"{pid} {process_start(pid)}\n")
 
     def check_alive(self) -> None:
         """RuntimeError if one of the components has ended by itself."""
         for component in COMPONENTS:
             if component not in self.running():
-                tail = "\n".join(self.log_file(component).read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+                said = self.log_file(component).read_text(encoding="utf-8", errors="replace")
+                tail = "\n".join(said.splitlines()[-15:])
                 raise RuntimeError(f"Airflow's {component} ended by itself; see {self.log_file(component)}\n{tail}")
 
     def _wait_until_healthy(self, deadline: float) -> None:

@@ -278,3 +278,9 @@ def test_a_missing_image_lock_is_a_clear_parse_error(monkeypatch: pytest.MonkeyP
     bag = DagBag(str(tmp_path))
     (error,) = bag.import_errors.values()
     assert f"{tmp_path / 'images.lock.json'} is missing; the release writes it" in error
+
+
+def test_the_dag_clock_is_up_to_date() -> None:
+    """dags/README.md is what scripts/dags_readme.py writes."""
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "dags_readme.py", "--check"], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
