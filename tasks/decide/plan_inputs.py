@@ -12,8 +12,11 @@ import numpy as np
 
 from tasks.core import caps
 from tasks.core.errors import GateStop
+from tasks.core.ledger import Ledger, SetHistory, moves_of
+from tasks.core.ledger import Row as LedgerRow
 from tasks.core.money import MICROS
 from tasks.core.policy import Policy
+from tasks.core.transitions import FINAL
 from tasks.decide.budget_state import Budget
 from tasks.decide.live_model import PLATFORMS, LiveModel
 from tasks.decide.planner import ChannelSpend
@@ -30,7 +33,6 @@ CAC_DAYS = 28  # trailing window of the blended CAC
 OUTCOME_SOURCE = "crm"
 # Changes after which a platform's bidding has to learn again.
 _LEARNING_FIELDS = ("status", "campaign_budget", "bidding", "manual_", "maximize_", "target_", "percent_cpc", "commission")
-_MONEY_EVENTS = ("mutate_intended", "applied", "rollback_intended", "rolled_back")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     through = _check_fresh(warehouse, recent, policy, run_date)
     blended = _blended_cac(warehouse, model, platform, through)
     own_target = policy.target_cac_micros if model.target == "new_customers" else None
-    ledger = warehouse.query_file("control/plan_ledger/query.sql", {"platform": platform}).to_dicts()
+    histories = Ledger(warehouse).histories(platform)
     since = run_date - timedelta(days=max(policy.learning_days, 2))
     changes = warehouse.query_file(
         "control/plan_changes/query.sql", {"platform": platform, "since_date": since, "run_date": run_date}
@@ -65,11 +67,11 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     switches = warehouse.query_file("control/plan_switches/query.sql").filter("is_on").to_dicts()
     return PlanInputs(
         platform=platform,
-        budgets=_budgets(warehouse, platform, run_date, today, changes, ledger, switches),
+        budgets=_budgets(warehouse, platform, run_date, today, changes, histories, switches),
         spend=_spend(warehouse, model, platform, recent),
         target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
         blended_cac=blended,
-        used_micros=used_in_window(changes, ledger, run_date),
+        used_micros=used_in_window(changes, histories, run_date),
         data_through_date=through,
         notes=_notes(model, switches),
     )
@@ -166,7 +168,7 @@ def _budgets(
     run_date: date,
     today: pl.DataFrame,
     changes: Sequence[Row],
-    ledger: Sequence[Row],
+    histories: Sequence[SetHistory],
     switches: Sequence[Row],
 ) -> tuple[Budget, ...]:
     recent_start = run_date - timedelta(days=RECENT_DAYS)
@@ -181,7 +183,7 @@ def _budgets(
     spent = {(row["account_id"], row["budget_id"]): row for row in delivery.iter_rows(named=True)}
     enabled = {(account, campaign) for account, campaign, status in states.iter_rows() if status == "ENABLED"}
     frozen = {str(s["scope"]): str(s["why"]) for s in switches}
-    canaries = open_canaries(ledger)
+    canaries = open_canaries(histories)
     found = []
     for row in today.iter_rows(named=True):
         key = (row["account_id"], row["budget_id"])
@@ -204,7 +206,7 @@ def _budgets(
                 month_days=(run_date - month_start).days,
                 highest_daily_spend_micros=int(seen.get("highest_daily_spend_micros", 0)),
                 budget_lost_share=seen.get("budget_lost_share"),
-                last_change=last_change(row, changes, ledger),
+                last_change=last_change(row, changes, histories),
                 open_change_set_id=canaries.get(key),
                 frozen_why=frozen.get(f"{platform}:{row['account_id']}"),
             )
@@ -212,7 +214,7 @@ def _budgets(
     return tuple(found)
 
 
-def last_change(budget: Row, changes: Iterable[Row], ledger: Iterable[Row]) -> tuple[date, str] | None:
+def last_change(budget: Row, changes: Iterable[Row], histories: Sequence[SetHistory]) -> tuple[date, str] | None:
     """Newest change that starts a learning phase of the budget, by anybody, with who made it."""
     found: list[tuple[date, str]] = []
     for event in changes:
@@ -225,47 +227,48 @@ def last_change(budget: Row, changes: Iterable[Row], ledger: Iterable[Row]) -> t
         relearns = event["operation"] == "CREATE" or any(f.startswith(_LEARNING_FIELDS) for f in fields)
         if (on_budget and (is_amount or event["operation"] == "CREATE")) or (on_member and relearns):
             found.append((event["date"], f"{event['resource_type']} through {event['client_type']}"))
-    mine = (budget["account_id"], budget["budget_id"])
     found += [
-        (row["at"].date(), f"change set {row['change_set_id']} {row['event'].replace('_', ' ')}")
-        for row in ledger
-        if row["event"] in ("applied", "rolled_back") and (row["account_id"], row["budget_id"]) == mine
+        (row.at.date(), f"change set {row.change_set_id} {row.event.replace('_', ' ')}")
+        for history in histories
+        for row in history.rows
+        if row.event in ("applied", "rolled_back") and key_of(row) == (budget["account_id"], budget["budget_id"])
     ]
     return max(found, default=None)
 
 
-def open_canaries(ledger: Iterable[Row]) -> dict[tuple[str, str], str]:
-    """(account, budget) → change set whose money moved or was about to move and that has not ended."""
+def key_of(row: LedgerRow) -> tuple[str, str]:
+    """Account and budget of a ledger row about one change; the budget is empty for an event of the whole set."""
+    return row.account_id, row.change_id.rsplit("-", 1)[-1]
+
+
+def open_canaries(histories: Iterable[SetHistory]) -> dict[tuple[str, str], str]:
+    """(account, budget) → change set whose money moved, or may have, and that has not ended."""
     found: dict[tuple[str, str], str] = {}
-    for row in ledger:
-        key = (row["account_id"], row["budget_id"])
-        if row["event"] in _MONEY_EVENTS[:3] and row["budget_id"]:
-            found[key] = row["change_set_id"]
-        elif row["event"] in ("promoted", "rolled_back"):
-            # An event of the whole set names no budget and ends all of them.
-            ended = [k for k, v in found.items() if v == row["change_set_id"] and row["budget_id"] in (None, k[1])]
-            for k in ended:
-                del found[k]
+    for history in histories:
+        if history.state in FINAL:
+            continue
+        for row in history.rows:
+            if row.change_id and history.change_state(row.change_id) not in ("failed", "rolled_back"):
+                found[key_of(row)] = history.change_set_id
     return found
 
 
-def used_in_window(changes: Iterable[Row], ledger: Iterable[Row], run_date: date) -> dict[str, int]:
+def used_in_window(changes: Iterable[Row], histories: Sequence[SetHistory], run_date: date) -> dict[str, int]:
     """By account: Σ absolute changes of budgets in the 24 h before the run date (UTC) and on it, by anybody (M3).
 
     Pinned to the run date instead of to now, so that planning twice gives the same plan; apply-changes counts again.
     """
-    own: dict[str, list[caps.Move]] = defaultdict(list)
     logged: dict[str, list[caps.Move]] = defaultdict(list)
     for event in changes:
         after = event["amount_after_micros"]
         if event["resource_type"] == "CAMPAIGN_BUDGET" and after is not None:
             move = caps.Move(event["resource_id"], event["changed_at"], event["amount_before_micros"] or 0, after)
             logged[event["account_id"]].append(move)
-    for row in ledger:
-        if row["event"] in ("applied", "rolled_back") and row["budget_id"] and row["amount_after_micros"] is not None:
-            move = caps.Move(row["budget_id"], row["at"], row["amount_before_micros"] or 0, row["amount_after_micros"])
-            own[row["account_id"]].append(move)
     midnight = datetime.combine(run_date, time.min, tzinfo=UTC)
+    own: dict[str, list[caps.Move]] = defaultdict(list)
+    for history in histories:
+        for move in moves_of(history.rows, midnight - caps.WINDOW):
+            own[history.rows[0].account_id].append(move)
     return {account: caps.used_daily_micros(own[account], logged[account], midnight) for account in sorted({*own, *logged})}
 
 

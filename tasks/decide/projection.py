@@ -154,7 +154,7 @@ class _Transfers:
             micros -= step
 
     def _unpaired(self, budget: Movable) -> str:
-        return "financing" if self.moves[budget.channel].direction > 0 else "not_needed_for_financing"
+        return "financing" if self.moves[budget.channel].direction > 0 else "total_constant"
 
 
 def _toward_before(before: int, moved: int, direction: int, unit: int) -> int:

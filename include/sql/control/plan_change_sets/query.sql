@@ -4,6 +4,7 @@ SELECT
   sets.change_set_id,
   sets.sha256,
   sets.account_id,
+  sets.author,
   sets.mode,
   approvals.decision
 FROM control.change_sets AS sets

@@ -4,10 +4,10 @@ SELECT
   account_id,
   channel,
   currency_code,
-  DIV(DATE_DIFF(@end_date, date, DAY) - 1, @period_days) AS period,
+  CAST(FLOOR((DATE_DIFF(@end_date, date, DAY) - 1) / @period_days) AS INT64) AS period,
   MAX(date) AS last_date,
   CAST(SUM(cost_micros) AS INT64) AS spend_micros
 FROM ads.ads_campaign_performance
 WHERE platform = @platform AND date >= @start_date AND date < @end_date
-GROUP BY account_id, channel, currency_code, DIV(DATE_DIFF(@end_date, date, DAY) - 1, @period_days)
+GROUP BY account_id, channel, currency_code, CAST(FLOOR((DATE_DIFF(@end_date, date, DAY) - 1) / @period_days) AS INT64)
 ORDER BY account_id, channel, period
