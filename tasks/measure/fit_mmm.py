@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.measure.mmm_config import MmmConfig
     from tasks.measure.mmm_data import MmmInput
 
+PLATFORM_WEEKS = 208
 _LOG = structlog.get_logger(source=__name__)
 
 
@@ -45,9 +46,7 @@ _LOG = structlog.get_logger(source=__name__)
 @click.option(
     "--window-weeks",
     type=click.IntRange(26, 520),
-    default=208,
-    show_default=True,
-    help="Longest history to use, before the run date.",
+    help="Longest history to use, before the run date. [default: 208 for platforms, all of an import]",
 )
 @click.option(
     "--target-cost",
@@ -64,7 +63,7 @@ def command(
     source: str,
     target: str,
     model: str | None,
-    window_weeks: int,
+    window_weeks: int | None,
     target_cost: float | None,
     drop_channel: tuple[str, ...],
     drop_control: tuple[str, ...],
@@ -119,13 +118,16 @@ def _load(
     source: str,
     target: str,
     run_date: date,
-    weeks: int,
+    weeks: int | None,
     drop_channels: tuple[str, ...],
     drop_controls: tuple[str, ...],
 ) -> MmmInput:
     from tasks.measure.mmm_data import assemble
 
-    params = {"source": source, "start_date": run_date - timedelta(weeks=weeks), "run_date": run_date}
+    # An import is a closed table that may be years old; of the platforms, old markets shall not shape the curves.
+    weeks = weeks or (PLATFORM_WEEKS if source == "platforms" else None)
+    start = run_date - timedelta(weeks=weeks) if weeks else date(1970, 1, 1)
+    params = {"source": source, "start_date": start, "run_date": run_date}
     for table in ("ads.ads_campaign_performance", "ads.imported_media", "ads.business_outcomes", "ads.business_controls"):
         warehouse.create(table)
     media, outcome, controls = (

@@ -178,7 +178,7 @@ def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
     """The PyMC-Marketing ``MMM`` of this configuration with ``data`` in place; lift tests can be added to it before sampling."""
     import pandas as pd
     import xarray as xr
-    from pymc_extras.prior import Prior
+    from pymc_extras.prior import Prior  # type: ignore[import-untyped]  # ships no types
     from pymc_marketing.mmm import MMM, FixedScaling, GeometricAdstock, LogisticSaturation, Scaling
 
     geos = len(data.geos) > 1
@@ -254,12 +254,12 @@ def set_data(mmm: Any, data: MmmInput, scales: Scales) -> None:
         "control_data": (controls, ("date", "geo", "control")),
         "channel_scale": (scales.channel, ("geo", "channel")),
         "target_scale": (scales.target, ("geo",)),
-        "dayofyear": (days.dayofyear.to_numpy(), ("date",)),
+        "dayofyear": (days.day_of_year.to_numpy(), ("date",)),
     }
     values = {}
     for name, (array, dims) in arrays.items():
         if national and "geo" in dims:
-            array = array.take(0, axis=dims.index("geo"))
+            array = np.take(array, 0, axis=dims.index("geo"))
             dims = tuple(dim for dim in dims if dim != "geo")
         wanted = mmm.model[name].type.dims if hasattr(mmm.model[name].type, "dims") else dims
         values[name] = np.transpose(array, [dims.index(dim) for dim in wanted]).astype(mmm.model[name].type.dtype)

@@ -103,7 +103,7 @@ def adstock(spend: Floats, alpha: Floats, l_max: int) -> Floats:
 
 def fourier_basis(data: MmmInput, pairs: int) -> Floats:
     """(T, 2·pairs) yearly sines then cosines of the first day of each period, period 365.25 days."""
-    days = pd.to_datetime(list(data.periods)).dayofyear.to_numpy()
+    days = pd.to_datetime(list(data.periods)).day_of_year.to_numpy()
     phase = 2 * np.pi * np.outer(days / 365.25, np.arange(1, pairs + 1))
     basis: Floats = np.concatenate([np.sin(phase), np.cos(phase)], axis=1)
     return basis
