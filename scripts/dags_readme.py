@@ -14,7 +14,8 @@ TARGET = ROOT / "dags" / "README.md"
 _HEAD = """# DAG clock
 
 Written by `scripts/dags_readme.py` from the docstrings and the schedules in this folder; a test compares. Times are UTC.
-The run date of a run is the day of its logical date; data up to the day before counts as complete (`plugins/aelp2_airflow/templates.py`).
+The run date of a run is the day of its logical date; data up to the day before counts as complete
+(`plugins/aelp2_airflow/templates.py`).
 
 | DAG | starts | stage | what it does | reads | writes | runbook |
 | --- | --- | --- | --- | --- | --- | --- |
