@@ -1,0 +1,36 @@
+-- Spend and new customers of the whole business per day, and spend per budget of one account.
+-- Grain: date, scope, budget_id, currency_code. Window: start_date included, end_date excluded; only complete days are asked for.
+-- Why: the watch compares blended CAC before and after a change. New customers come from the business's own count, never from
+-- a platform's attribution, so spend is taken over all accounts too.
+SELECT
+  date,
+  'business' AS scope,
+  '' AS budget_id,
+  currency_code,
+  CAST(SUM(cost_micros) AS INT64) AS cost_micros,
+  CAST(NULL AS FLOAT64) AS new_customers
+FROM ads.ads_campaign_performance
+WHERE date >= @start_date AND date < @end_date
+GROUP BY date, currency_code
+UNION ALL
+SELECT
+  date,
+  'budget' AS scope,
+  COALESCE(budget_id, '') AS budget_id,
+  currency_code,
+  CAST(SUM(cost_micros) AS INT64) AS cost_micros,
+  CAST(NULL AS FLOAT64) AS new_customers
+FROM ads.ads_campaign_performance
+WHERE date >= @start_date AND date < @end_date AND platform = @platform AND account_id = @account_id
+GROUP BY date, COALESCE(budget_id, ''), currency_code
+UNION ALL
+SELECT
+  period_start_date AS date,
+  'outcome' AS scope,
+  '' AS budget_id,
+  currency_code,
+  CAST(NULL AS INT64) AS cost_micros,
+  SUM(new_customers) AS new_customers
+FROM ads.business_outcomes
+WHERE period_start_date >= @start_date AND period_start_date < @end_date AND source = 'crm' AND period_days = 1
+GROUP BY period_start_date, currency_code

@@ -1,0 +1,98 @@
+"""The Markdown a person reads before deciding. Pure text from proposals; money in the account's currency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tasks.core import caps
+from tasks.core.changeset import ChangeSet
+from tasks.core.money import format_micros
+from tasks.core.policy import Policy
+
+_HEAD = (
+    "| channel | budget (campaigns) | before | after | change | customers a week (90 %) | P(CAC ≤ target) | buffer | why |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of its table cell."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _row(proposal: Mapping[str, Any], currency: str) -> str:
+    before, after = proposal["amount_before_micros"], proposal["amount_after_micros"]
+    campaigns = ", ".join(proposal["campaign_ids"])
+    mean, low, high = (proposal[f"expected_new_customers_{k}"] for k in ("mean", "p05", "p95"))
+    buffer = "–" if proposal["buffer_pct"] is None else f"{proposal['buffer_pct']:+.0f} %"
+    flags = "; beyond the spend seen so far" if proposal["is_extrapolated"] else ""
+    cells = (
+        proposal["channel"],
+        f"{proposal['budget_id']} ({campaigns})",
+        format_micros(before, currency),
+        format_micros(after, currency),
+        f"{100 * (after - before) / before:+.1f} %",
+        f"{mean:+.1f} ({low:+.1f} to {high:+.1f})",
+        f"{100 * proposal['p_cac_le_target']:.0f} %",
+        buffer,
+        f"{proposal['reason']} (bound by {proposal['binding_constraint']}{flags})",
+    )
+    return "| " + " | ".join(_cell(c) for c in cells) + " |"
+
+
+def subject(change_set: ChangeSet) -> str:
+    """One line for the list of required actions."""
+    ups = sum(c.delta_micros > 0 for c in change_set.changes)
+    downs = len(change_set.changes) - ups
+    return f"Budgets of {change_set.platform} {change_set.account_id} on {change_set.run_date}: {ups} up, {downs} down"
+
+
+def body(
+    change_set: ChangeSet,
+    proposals: Sequence[Mapping[str, Any]],
+    *,
+    expires_at: datetime,
+    verdict: str,
+    policy: Policy,
+    used_micros: int,
+) -> str:
+    """The whole page: table, totals, risk, caps, data, what an answer does.
+
+    ``proposals`` are rows of ``control.budget_proposals``; ``used_micros`` is what moved in the last 24 h by the ledger and the
+    loaded change log.
+    """
+    currency = change_set.currency_code
+    size = sum(abs(c.delta_micros) for c in change_set.changes)
+    net = sum(c.delta_micros for c in change_set.changes)
+    cap = caps.daily_cap_micros(change_set.account_daily_budget_micros, policy)
+    increases = [p for p in proposals if p["amount_after_micros"] > p["amount_before_micros"]]
+    lowest = min((p["p_cac_le_target"] for p in increases), default=None)
+    risk = (
+        "No budget rises."
+        if lowest is None
+        else f"The least certain increase has P(marginal CAC ≤ target) = {100 * lowest:.0f} %; the policy asks for at least "
+        f"{100 * float(policy.min_probability):.0f} %."
+    )
+    extrapolated = [p["budget_id"] for p in proposals if p["is_extrapolated"]]
+    if extrapolated:
+        risk += f" Budgets {', '.join(extrapolated)} go beyond the highest daily spend seen."
+    gain = sum(p["expected_new_customers_mean"] for p in proposals)
+    used, allowed = format_micros(used_micros + size, currency), format_micros(cap, currency)
+    facts = {
+        "Total": f"{format_micros(size, currency)} a day is moved, {format_micros(net, currency)} net; "
+        f"expected {gain:+.1f} new customers a week.",
+        "Risk": f"{risk} Target CAC {format_micros(change_set.target_cac_micros, currency)}.",
+        "Caps": f"each change ≤ {policy.step_cap_pct} % of its budget; in 24 h {used} of {allowed} "
+        f"({policy.daily_cap_pct} % of the account's daily budget) would be used.",
+        "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict **{verdict}**.",
+        "If approved": f"checked by the platform, applied once, read back, then watched for {policy.watch_days} days and rolled "
+        f"back if CAC rises by more than {policy.max_cac_breach_pct} %.",
+        "If rejected or unanswered": "nothing changes.",
+        "Expires": f"{expires_at:%Y-%m-%d %H:%M} UTC. Proposed by {_cell(change_set.author)}, who cannot approve it.",
+        "Hash": f"`{change_set.sha256}` (`{change_set.change_set_id}`).",
+    }
+    title = f"**{len(change_set.changes)} budget changes** for account {change_set.account_id}, run date {change_set.run_date}."
+    rows = [_row(p, currency) for p in proposals]
+    return "\n".join([title, "", *_HEAD, *rows, "", *(f"- **{name}**: {text}" for name, text in facts.items())])

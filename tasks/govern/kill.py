@@ -1,0 +1,63 @@
+"""The kill switch: stop all mutations now, or those of one account, and say why."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+
+def _actor(configured: str) -> str:
+    """Who switches: AELP2_ACTOR if it names somebody, else the user of this machine; a switching is never nameless."""
+    if configured != "job":
+        return configured
+    import getpass
+
+    return f"user:{getpass.getuser()}"
+
+
+@click.command("kill")
+@click.option("--why", help="Reason; whoever finds the system stopped reads it.")
+@click.option("--off", is_flag=True, help="Allow mutations again.")
+@click.option("--scope", default="all", show_default=True, help="`all`, or platform:account to freeze or thaw one account.")
+@click.option("--status", is_flag=True, help="Only print the switches.")
+@click.option("--run-date", type=click.DateTime(["%Y-%m-%d"]), help="Day to file the event under; today (UTC) if left out.")
+def command(why: str | None, off: bool, scope: str, status: bool, run_date: date | None) -> None:
+    """Stop all mutations now (or, with --off, allow them again).
+
+    The switch is read before every single mutation, so a running apply stops at its next budget. `all` also stops rollbacks; the
+    freeze of one account does not.
+
+    \b
+    aelp2 kill --why "wrong prices on the landing page"
+    aelp2 kill --off --why "prices are right again"
+    aelp2 kill --off --scope google_ads:1234567890 --why "CAC breach looked into"
+    """
+    from tasks.core import safety
+    from tasks.core.clock import utc_now
+    from tasks.core.settings import load_settings
+    from tasks.core.switches import ALL, flip, read_switches
+    from tasks.core.warehouse import open_warehouse
+
+    settings = load_settings()
+    warehouse = open_warehouse(settings)
+    if not status:
+        if not (why and why.strip()):
+            raise click.UsageError('say why: --why "…" (or --status to look only)')
+        switch = flip(warehouse, scope=scope, is_on=not off, why=why, actor=_actor(settings.actor))
+        platform, _, account_id = (scope, "", ALL) if scope == ALL else scope.partition(":")
+        safety.record(
+            warehouse,
+            run_date=utc_now().date() if run_date is None else run_date,
+            platform=platform,
+            account_id=account_id,
+            kind="kill_switch",
+            severity="warning" if off else "critical",
+            detail=f"switch {scope} no. {switch.event_id} is {'off' if off else 'on'}, by {switch.actor}: {switch.why}",
+        )
+    switches = read_switches(warehouse)
+    if not switches:
+        click.echo("no switch was ever used: mutations are allowed where mode, policy and approval allow them")
+    for each in sorted(switches.values(), key=lambda s: s.scope):
+        state = "ON  mutations stopped" if each.is_on else "off"
+        click.echo(f"{each.scope}: {state} (since {each.switched_at:%Y-%m-%d %H:%M} UTC, {each.actor}: {each.why})")
