@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import grpc
@@ -65,14 +66,16 @@ def _setter(path: str) -> Callable[[Any, Any], None]:
         parents.append(parent.name)
         descriptor = parent.message_type
     leaf = field_of(descriptor, names[-1])
+    parent_of, name = attrgetter(".".join(parents)), leaf.name
 
     def assign(row: Any, value: Any) -> None:
-        message = row
-        for name in parents:
-            message = getattr(message, name)
-        set_field(message, leaf, value)
+        set_field(parent_of(row), leaf, value)
 
-    return assign
+    def assign_scalar(row: Any, value: Any) -> None:
+        setattr(parent_of(row), name, value)
+
+    # A year of rows is a million assignments: what kind of field it is gets decided once.
+    return assign if leaf.enum_type is not None or leaf.message_type is not None else assign_scalar
 
 
 def set_field(message: Any, field: Any, value: Any) -> None:
