@@ -1,5 +1,6 @@
 """Follow DAG runs in the terminal: one line per change of a task, and what a long task last said."""
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ _NOISE = (
     "Pushing xcom",
     "/",
 )
+
+_STAMP = re.compile(r"^\S+Z \[\w+\s*\] ")  # time and level in front of a job's log line
 
 
 class DagFailedError(RuntimeError):
@@ -87,7 +90,7 @@ class Progress:
         except AirflowApiError:
             return ""  # the log's first line is not there yet
         spoken = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
-        return spoken[-1].strip() if spoken else ""
+        return _STAMP.sub("", spoken[-1].strip()) if spoken else ""
 
     def must_succeed(self, dag_id: str, run_id: str) -> None:
         """Follow the run to its end; DagFailedError unless it succeeded."""
