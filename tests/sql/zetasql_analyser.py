@@ -34,7 +34,7 @@ def service() -> Any:
 
     client.Config = cached
     try:
-        return ZetaSqlLocalService()
+        return ZetaSqlLocalService.get_instance()  # the package's own helpers use the same one: it is compiled once
     finally:
         client.Config = plain
 
@@ -43,6 +43,7 @@ def service() -> Any:
 def _options() -> Any:
     from zetasql.types import AnalyzerOptions, LanguageOptions
 
+    service()
     language = LanguageOptions.maximum_features()
     return AnalyzerOptions(language_options=language, default_timezone="UTC", allow_undeclared_parameters=True)
 

@@ -35,8 +35,9 @@ _STRUCTURE: frozenset[type[exp.Expr]] = frozenset(
         exp.Intersect, exp.Interval, exp.Is, exp.Join, exp.JSONPath, exp.JSONPathKey, exp.JSONPathRoot, exp.JSONPathSubscript,
         exp.LT, exp.LTE, exp.Like, exp.Limit, exp.Literal, exp.Mul, exp.NEQ, exp.Neg, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ,
         exp.Offset, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.PropertyEQ, exp.Qualify, exp.RawString, exp.Select,
-        exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.TsOrDsToDate, exp.Tuple, exp.Union, exp.Var, exp.WeekStart,
-        exp.Where, exp.Window, exp.WindowSpec, exp.With, exp.SHA2Digest,
+        exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.TsOrDsToDate, exp.Tuple, exp.Union, exp.Var,
+        exp.WeekStart, exp.Where, exp.Window,
+        exp.WindowSpec, exp.With, exp.SHA2Digest,
     }
 )  # fmt: skip
 
@@ -114,7 +115,7 @@ def _translate(sql: str, types: tuple[tuple[str, ParameterType], ...]) -> Statem
     for node in tree.walk():
         _check(node)
     names = frozenset(node.name for node in tree.find_all(exp.Parameter))
-    translated = _rewrite(tree, dict(types))
+    translated = rewrite(tree, dict(types))
     return Statement(translated.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE), tables, names)
 
 
@@ -174,11 +175,11 @@ def _check_select(node: exp.Expr) -> None:
     group = node.args.get("group")
     grouped = {key.name for key in group.expressions if isinstance(key, exp.Column) and not key.table} if group else set()
     for item in node.expressions:
-        if isinstance(item, exp.Alias) and item.alias in grouped and not isinstance(item.this, exp.Column):
-            if any(column.name == item.alias for column in item.this.find_all(exp.Column)):
-                raise refuse(
-                    f"GROUP BY {item.alias}, which is both a column and made from it,", "give the derived column another name"
-                )
+        derived = isinstance(item, exp.Alias) and item.alias in grouped and not isinstance(item.this, exp.Column)
+        if derived and any(column.name == item.alias for column in item.this.find_all(exp.Column)):
+            raise refuse(
+                f"GROUP BY {item.alias}, which is both a column and made from it,", "give the derived column another name"
+            )
 
 
 def _check_array_agg(node: exp.Expr) -> None:
@@ -201,7 +202,7 @@ _RULES: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
 }
 
 
-def _rewrite(tree: exp.Expr, types: dict[str, ParameterType]) -> exp.Expr:
+def rewrite(tree: exp.Expr, types: dict[str, ParameterType]) -> exp.Expr:
     """``tree`` for DuckDB, from the leaves up so that a rewrite sees arguments that are done."""
     for node in reversed(list(tree.walk(bfs=True))):
         replacement = _replacement(node, types)
@@ -227,4 +228,4 @@ def _replacement(node: exp.Expr, types: dict[str, ParameterType]) -> exp.Expr | 
     return rewrite(node) if rewrite is not None else None
 
 
-__all__ = ["Statement", "Untranslatable", "parameter_types", "parsed", "tables_of", "to_duckdb"]
+__all__ = ["Statement", "Untranslatable", "parameter_types", "parsed", "rewrite", "tables_of", "to_duckdb"]

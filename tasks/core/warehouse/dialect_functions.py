@@ -54,10 +54,7 @@ def _only_if(type_name: str, construct: str, result: str) -> str:
 
 def _unit(node: exp.Expr, construct: str, allowed: tuple[str, ...]) -> str:
     unit = node.args.get("unit")
-    if isinstance(unit, exp.WeekStart):
-        name = f"WEEK({unit.name})"
-    else:
-        name = (unit.name if unit is not None else "").upper()
+    name = "" if unit is None else f"WEEK({unit.name})" if isinstance(unit, exp.WeekStart) else unit.name.upper()
     if name not in allowed:
         raise refuse(f"{construct} by {name or 'no unit'}", f"use one of {', '.join(allowed)}")
     return "WEEK" if name in ("WEEK(MONDAY)", "ISOWEEK") else name
@@ -200,7 +197,8 @@ _TO_BOOL = (
 )
 _TO_STRING = (
     "CASE WHEN typeof(__x) IN ('VARCHAR', 'BIGINT', 'INTEGER', 'HUGEINT', 'BOOLEAN', 'DATE', '\"NULL\"') "
-    "THEN CAST(__x AS VARCHAR) ELSE error('CAST AS STRING writes a ' || typeof(__x) || ' differently on BigQuery; format it in Python') END"
+    "THEN CAST(__x AS VARCHAR) "
+    "ELSE error('CAST AS STRING writes a ' || typeof(__x) || ' differently on BigQuery; format it in Python') END"
 )
 _TO_DATE = (
     "CASE WHEN typeof(__x) <> 'VARCHAR' OR regexp_full_match(CAST(__x AS VARCHAR), '\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}') "

@@ -110,7 +110,10 @@ class DuckDBWarehouse:
         contract, full = conform(table, frame)
         check_inside_partitions(contract, full, partitions, where or {})
         narrowed = "".join(f' AND "{column}" = ?' for column in where or {})
-        delete = f'DELETE FROM "{contract.dataset}"."{contract.table}" WHERE "{contract.partition}" IN (SELECT unnest(?::DATE[])){narrowed}'
+        delete = (
+            f'DELETE FROM "{contract.dataset}"."{contract.table}" '
+            f'WHERE "{contract.partition}" IN (SELECT unnest(?::DATE[])){narrowed}'
+        )
         return self._write(table, full, delete=(delete, [list(partitions), *(where or {}).values()]))
 
     def _write(self, table: str, frame: pl.DataFrame, *, delete: tuple[str, list[object]] | None, only: str = "") -> int:
