@@ -6,4 +6,4 @@
 SELECT platform, account_id, change_event_id, changed_at, loaded_at
 FROM ads.ads_change_events
 WHERE date >= @start_date AND date < @run_date
-  AND UNIX_SECONDS(changed_at) > UNIX_SECONDS(loaded_at) + 300
+  AND TIMESTAMP_DIFF(changed_at, loaded_at, SECOND) > 300
