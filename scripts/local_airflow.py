@@ -110,6 +110,7 @@ class LocalAirflow:
                 "executor": "LocalExecutor",
                 "parallelism": 4,
                 "load_examples": False,
+                "dagbag_import_timeout": 120,
                 "fernet_key": old.get("core", "fernet_key", fallback=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()),
                 "simple_auth_manager_users": f"{OPERATOR}:op,{APPROVER}:user",
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
@@ -134,6 +135,8 @@ class LocalAirflow:
                 "parsing_processes": 1,
                 "min_file_process_interval": 60,
                 "refresh_interval": 60,
+                # A busy machine must not turn a slow parse into an import error.
+                "dag_file_processor_timeout": 180,
                 "health_check_threshold": 120,
             },
             "triggerer": {"triggerer_health_check_threshold": 60},
