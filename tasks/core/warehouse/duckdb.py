@@ -173,7 +173,7 @@ def _create(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> N
 
 
 @functools.cache
-def _result_type(duckdb_type: str) -> str:
+def result_type(duckdb_type: str) -> str:
     """The type BigQuery would give: every integer is INT64 there, also a SUM, which DuckDB makes 128 bits wide."""
     result = duckdb_type
     for integer in ("HUGEINT", "UBIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER"):
@@ -188,10 +188,10 @@ def _frame(connection: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str,
     try:
         relation = connection.sql(sql, params=dict(params))
         kinds = [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
-        if any(_result_type(kind) != kind for _, kind in kinds):
+        if any(result_type(kind) != kind for _, kind in kinds):
             quoted = [(name.replace('"', '""'), kind) for name, kind in kinds]
             casts = ", ".join(
-                f'CAST("{name}" AS {_result_type(kind)}) AS "{name}"' if _result_type(kind) != kind else f'"{name}"'
+                f'CAST("{name}" AS {result_type(kind)}) AS "{name}"' if result_type(kind) != kind else f'"{name}"'
                 for name, kind in quoted
             )
             relation = connection.sql(f"SELECT {casts} FROM ({sql}) AS result", params=dict(params))
