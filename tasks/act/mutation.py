@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tasks.core import safety
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
     from tasks.core.changeset import Change
+
+
+# The platform's clock and ours may differ by this much; an equal change of the same budget within it goes to a person.
+CLOCK_SLACK = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,18 @@ class Mutation:
             return True
         if now != step.from_micros:
             self.block(step.change, f"{now} micros, neither {step.from_micros} nor {step.to_micros}")
+        if self._was_made(step):
+            self.block(step.change, f"{now} micros again: the change was made, then somebody took it back")
         return False
+
+    def _was_made(self, step: Step) -> bool:
+        """Whether the account's own log holds the change although the budget stands where it was before it."""
+        intent = self.context.ledger.history(self.stored.change_set_id).find(step.intent, step.change.change_id)
+        if intent is None:
+            return False
+        wanted = (step.change.budget_id, step.from_micros, step.to_micros)
+        logged = self.platform.read_changes(self.stored.account_id, intent.at - CLOCK_SLACK)
+        return wanted in [(c.resource_id, c.amount_before_micros, c.amount_after_micros) for c in logged]
 
     def carry_out(self, step: Step, guard: Callable[[], None]) -> None:
         """Set the amount, once. ``guard`` raises unless it may be done at this very moment.
