@@ -119,4 +119,6 @@ class Progress:
         if found["state"] in _ENDED and (again or found["state"] == "failed"):
             self.say(f"{dag_id:22} has run for {day} before; running it again")
             self.api.clear_run(dag_id, run_id)
+        elif found["state"] in _ENDED:
+            self.say(f"{dag_id:22} has run for {day} before; its result stands")
         return run_id

@@ -129,27 +129,29 @@ class Loop:
         return Outcome(verdict, run_date, before, self.sandbox.state(), read_facts(self.job_environment(), run_date))
 
     def _approve(self, progress: Progress, day: str) -> str:
-        """Have the change set decided, see the canary to its end: approved, rejected, expired or nothing (to decide)."""
+        """Have the change set decided and see the canary to its end: approved, rejected, expired or nothing (to decide)."""
         progress.api.pause(CANARY, False)
+        had_canary = progress.api.run_at(CANARY, f"{day}T06:00:00Z") is not None
         run_id = progress.run(APPROVAL, day)
+        if had_canary:
+            progress.run(CANARY, day)  # the first time the approval's task twin makes it
         progress.follow(APPROVAL, run_id, until=lambda states: states.get("review") == "awaiting_input")
-        approver = self.airflow.api(APPROVER)
         if progress.api.run(APPROVAL, run_id)["state"] == "running":
-            self._ask(approver, run_id)
+            self._ask(self.airflow.api(APPROVER), run_id)
         state = progress.follow(APPROVAL, run_id)
         states = {task["task_id"]: task["state"] for task in progress.api.tasks(APPROVAL, run_id)}
         canary = progress.api.run_at(CANARY, f"{day}T06:00:00Z")
         if canary is None:
             raise DagFailedError(f"{CANARY} has no run for {day}; the task twin of {APPROVAL} should have made it")
         if states["record_expiry"] == "success":
-            progress.follow(CANARY, canary["dag_run_id"])
+            progress.follow(CANARY, canary["dag_run_id"])  # its gate fails: nobody said yes
             return "expired"
         if state != "success":
             progress.fail(APPROVAL, run_id)
-        if canary["state"] in {"success", "failed"} and states["approved"] == "skipped":
-            return "nothing" if states["review"] == "skipped" else "rejected"
         progress.must_succeed(CANARY, canary["dag_run_id"])
-        return {"success": "approved"}.get(states["approved"], "nothing" if states["review"] == "skipped" else "rejected")
+        if states["approved"] == "success":
+            return "approved"
+        return "nothing" if states["review"] == "skipped" else "rejected"
 
     def _ask(self, approver: AirflowApi, run_id: str) -> None:
         question = approver.question(APPROVAL, run_id, "review")

@@ -1,6 +1,6 @@
 """Own import cost of each DAG file once Airflow and its operators are imported, as JSON; the bar is 0.1 s a file (DESIGN §8).
 
-`.venv-airflow/bin/python tests/dags/bench_dag_files.py`: each file is measured in a fresh process, as Composer's processor forks one.
+Run with `.venv-airflow/bin/python`; each file is measured in a fresh process, as Composer's processor forks one.
 """
 
 import json
