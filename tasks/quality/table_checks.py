@@ -119,10 +119,9 @@ class TableGate:
         if rows == 0:
             return results
         results += self._schema(days, rows)
-        results.append(self._grain(rows))
         if not self.table.is_sparse and not self.window.is_import and self.contract.freshness_hours is not None:
             results.append(self._fresh(days, rows, self.contract.freshness_hours))
-        return results + [self._sql(check, rows) for check in load_checks(self.table.name)]
+        return results + self._sql([self._grain(), *load_checks(self.table.name)], rows)
 
     def _days(self) -> pl.DataFrame:
         """Columns day, row_count: the rows of each partition; one row with a null day if the table has no partitions."""
@@ -172,16 +171,15 @@ class TableGate:
         passed = CheckResult(self.table.name, "contract", "critical", rows, 0, f"{rows:,} rows keep types, ranges and patterns")
         return list(broken.values()) or [passed]
 
-    def _grain(self, rows: int) -> CheckResult:
+    def _grain(self) -> SqlCheck:
         grain, where = ", ".join(self.contract.grain), _where(self.contract, self.table)
-        check = SqlCheck(
+        return SqlCheck(
             self.table.name,
             "grain_is_unique",
             "critical",
             "The rows were written twice: load the days again, which replaces them",
             f"SELECT {grain}, COUNT(*) AS copies FROM {self.table.name} WHERE {where} GROUP BY {grain} HAVING COUNT(*) > 1",  # noqa: S608
         )
-        return self._sql(check, rows)
 
     def _fresh(self, days: pl.DataFrame, rows: int, limit: int) -> CheckResult:
         """Hours from the end of the newest day (or the newest load) to the start of the run date."""
@@ -208,17 +206,27 @@ class TableGate:
             else "",
         )
 
-    def _sql(self, check: SqlCheck, rows: int) -> CheckResult:
-        sql = f"SELECT *, COUNT(*) OVER () AS offending_rows FROM (\n{check.sql}\n) AS offending LIMIT {KEPT_ROWS}"  # noqa: S608
-        found = _ask(self.warehouse, sql, self.window.parameters())
-        failures = int(found["offending_rows"][0]) if found.height else 0
-        return CheckResult(
-            self.table.name,
-            check.name,
-            check.severity,
-            rows,
-            failures,
-            f"{failures:,} found" if failures else "none found",
-            check.remedy if failures else "",
-            found.drop("offending_rows").to_dicts(),
+    def _sql(self, checks: list[SqlCheck], rows: int) -> list[CheckResult]:
+        """All SQL checks counted in one query; the offending rows are fetched only where there are some."""
+        counts = "\nUNION ALL\n".join(
+            f"SELECT '{check.name}' AS check_name, COUNT(*) AS failures FROM (\n{check.sql}\n) AS offending"  # noqa: S608
+            for check in checks
         )
+        failures = dict(_ask(self.warehouse, counts, self.window.parameters()).iter_rows())
+        return [
+            CheckResult(
+                self.table.name,
+                check.name,
+                check.severity,
+                rows,
+                failures[check.name],
+                f"{failures[check.name]:,} found" if failures[check.name] else "none found",
+                check.remedy if failures[check.name] else "",
+                self._examples(check) if failures[check.name] else [],
+            )
+            for check in checks
+        ]
+
+    def _examples(self, check: SqlCheck) -> list[Row]:
+        sql = f"SELECT * FROM (\n{check.sql}\n) AS offending LIMIT {KEPT_ROWS}"  # noqa: S608
+        return _ask(self.warehouse, sql, self.window.parameters()).to_dicts()

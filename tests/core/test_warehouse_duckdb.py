@@ -110,8 +110,11 @@ def test_processes_wait_for_each_other(tmp_path: Path) -> None:
 
 def test_a_lease_is_held_by_one(warehouse: DuckDBWarehouse) -> None:
     """A second holder is refused at once, and the lease is free again after the first leaves."""
-    with warehouse.exclusive("apply-changes"), pytest.raises(Refused, match="another run holds the lease"):
-        with warehouse.exclusive("apply-changes"):
-            pass
+    with (
+        warehouse.exclusive("apply-changes"),
+        pytest.raises(Refused, match="another run holds the lease"),
+        warehouse.exclusive("apply-changes"),
+    ):
+        pass
     with warehouse.exclusive("apply-changes"):
         pass

@@ -1,0 +1,55 @@
+# `make run` runs the whole loop on this machine, `make test` passes all tests. Both set everything up by themselves.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+AIRFLOW_PY := .venv-airflow/bin/python
+CHECKED := tasks plugins dags scripts tests
+
+.PHONY: help setup run ui test test-fast lint types test-airflow bench docs format clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run takes: APPROVE=auto|manual|timeout  DECISION=approve|reject  DAYS=3  WORLD=acme  SEED=7  FRESH=1"
+
+setup: ## make both environments from uv.lock (skipped when done)
+	@scripts/bootstrap.sh
+
+run: setup ## the whole loop: sandbox, Airflow, ingest → MMM → plan → approval → canary → watch → report
+	@$(AIRFLOW_PY) scripts/run_loop.py
+
+ui: setup ## keep sandbox and Airflow up after a run, until Ctrl-C
+	@$(AIRFLOW_PY) scripts/run_loop.py --ui
+
+test: lint types ## everything: lint, types, all tests
+	$(PY) -m pytest -q --ignore=tests/dags --ignore=tests/plugins
+	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins
+
+test-fast: lint types ## lint, types, unit tests: under three minutes
+	$(PY) -m pytest -q -m "not slow" --ignore=tests/dags --ignore=tests/plugins
+	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins
+
+lint: setup ## ruff, import rules, generated pages
+	.venv/bin/ruff format --check --quiet $(CHECKED)
+	.venv/bin/ruff check --quiet $(CHECKED)
+	.venv/bin/lint-imports
+	$(PY) scripts/generate_docs.py --check
+
+types: setup ## mypy, strict
+	.venv/bin/mypy
+
+bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
+	$(PY) -m tests.bench
+
+docs: setup ## write the generated pages anew
+	$(PY) scripts/generate_docs.py
+	$(AIRFLOW_PY) scripts/dags_readme.py
+
+format: setup ## format and fix what can be fixed
+	.venv/bin/ruff format $(CHECKED)
+	.venv/bin/ruff check --fix $(CHECKED)
+
+clean: ## forget environments and all local state
+	rm -rf .venv .venv-airflow .tools .local

@@ -1,0 +1,45 @@
+"""`aelp2 report`: one self-contained HTML page about the newest plan, its model and its canary."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from tasks.core.cli_options import run_date_option
+
+
+@click.command()
+@run_date_option
+@click.option(
+    "--source", default="platforms", show_default=True, help="`platforms`, or the name of an import (aelp2 import-csv)."
+)
+@click.option(
+    "--target",
+    type=click.Choice(["new_customers", "revenue"]),
+    help="Outcome of the model shown; default: the one that has a live or newest run.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: AELP2_REPORT_DIR/report-…")
+def command(run_date: date, source: str, target: str | None, out: Path | None) -> None:
+    """Write one self-contained HTML page about the run.
+
+    Response curves with intervals, current against optimal against proposed spend, fit and holdout, health verdict, the change
+    log with hashes, predicted against realised. No scripts and no links to anywhere: it can be mailed as it is.
+
+    \b
+    Example: aelp2 report --run-date 2026-03-01
+    """
+    from tasks.core.settings import load_settings
+    from tasks.core.warehouse import open_warehouse
+    from tasks.govern.report_data import read_report
+    from tasks.govern.report_page import render
+
+    settings = load_settings()
+    page = render(read_report(open_warehouse(settings), run_date=run_date, source=source, target=target))
+    path = out or settings.report_dir / f"report-{source}-{run_date.isoformat()}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)  # a reader never sees half a page
+    click.echo(f"report written: {path.absolute()}")
