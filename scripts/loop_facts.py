@@ -14,6 +14,9 @@ _QUERIES = {
         SELECT change_set_id, change_id, budget_id, channel, currency_code, amount_before_micros, amount_after_micros, reason,
                binding_constraint, expected_new_customers_mean, p_cac_le_target
         FROM control.budget_proposals WHERE run_date = @run_date ORDER BY budget_id""",
+    "held": """
+        SELECT budget_id, `constraint`, detail FROM control.plan_decisions
+        WHERE run_date = @run_date AND decision = 'hold' ORDER BY account_id, budget_id""",
     "change_sets": "SELECT change_set_id, sha256 FROM control.change_sets WHERE run_date = @run_date",
     "approvals": """
         SELECT a.change_set_id, a.sha256, a.decision, a.approver
@@ -27,7 +30,7 @@ _QUERIES = {
         SELECT w.* FROM control.canary_watch AS w JOIN control.change_sets AS s ON s.change_set_id = w.change_set_id
         WHERE s.run_date = @run_date""",
 }
-_TABLES = ("budget_proposals", "change_sets", "approvals", "canary_changes", "canary_watch")
+_TABLES = ("budget_proposals", "plan_decisions", "change_sets", "approvals", "canary_changes", "canary_watch")
 
 
 def facts(run_date: date) -> dict[str, list[dict[str, Any]]]:

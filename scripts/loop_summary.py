@@ -69,6 +69,10 @@ def disagreements(outcome: Outcome) -> list[str]:
 
 def _print_changes(outcome: Outcome, say: Callable[[str], None]) -> None:
     before, after = _budgets(outcome.platform_before), _budgets(outcome.platform_after)
+    if not outcome.facts["proposals"]:
+        say("  every budget stays as it is:")
+        for held in outcome.facts["held"]:
+            say(f"  budget {held['budget_id']} [{held['constraint']}]: {held['detail']}")
     for p in outcome.facts["proposals"]:
         budget, currency = p["budget_id"], p["currency_code"]
         was, wanted = _amount(p["amount_before_micros"], currency), _amount(p["amount_after_micros"], currency)
@@ -86,7 +90,7 @@ def print_summary(outcome: Outcome, reports: Path, seconds: float) -> int:
     facts = outcome.facts
     wrong = disagreements(outcome)
     say(f"\n{'═' * 100}\nSummary of run date {outcome.run_date} ({seconds:.0f} s)\n")
-    say(f"Proposed: {len(facts['proposals'])} changes" + (":" if facts["proposals"] else "; see the plan's task log for why"))
+    say(f"Proposed: {len(facts['proposals'])} changes")
     _print_changes(outcome, say)
     say("\nDecided:")
     for row in facts["approvals"]:
@@ -99,7 +103,7 @@ def print_summary(outcome: Outcome, reports: Path, seconds: float) -> int:
     say("\nLedger (control.canary_changes): " + (", ".join(f"{event} {n}" for event, n in counts.items()) or "no row"))
     made = len(outcome.platform_after["changes"]) - len(outcome.platform_before["changes"])
     say(f"Changes the platform saw in this run: {made}")
-    if outcome.verdict == "nothing":
+    if outcome.verdict == "nothing" and facts["approvals"]:
         say("Nothing was left to decide: this day's change set was decided earlier, and nothing was applied again.")
     pages = sorted(reports.glob("**/*.html"), key=lambda page: page.stat().st_mtime) if reports.exists() else []
     say(f"Report: {pages[-1] if pages else 'none was written'}")

@@ -72,8 +72,7 @@ class Loop:
 
     def job_environment(self) -> dict[str, str]:
         """The settings of every job of this run."""
-        accounts = "".join(f'  - "google_ads:{account}"\n' for account in self.sandbox.endpoint["customer_ids"])
-        write_private(self.state / "policy.yaml", f"# The accounts of the sandbox, and no others.\nallowed_accounts:\n{accounts}")
+        self._write_policy()
         env = self.sandbox.job_environment() | {  # raises unless the sandbox is on loopback
             "AELP2_MODE": "live",
             "AELP2_CLI": str(self.cli),
@@ -89,6 +88,17 @@ class Loop:
         if self.wish.approve == "timeout":
             env["AELP2_RESPONSE_TIMEOUT_S"] = str(self.wish.answer_within_s)
         return env
+
+    def _write_policy(self) -> None:
+        endpoint = self.sandbox.endpoint
+        lines = ["# The accounts of the sandbox, and no others.", "allowed_accounts:"]
+        lines += [f'  - "google_ads:{account}"' for account in endpoint["customer_ids"]]
+        if endpoint["target_cac"] is not None:
+            lines += [
+                "# What this advertiser says a new customer may cost at the margin.",
+                f"target_cac_micros: {round(endpoint['target_cac'] * 1_000_000)}",
+            ]
+        write_private(self.state / "policy.yaml", "\n".join(lines) + "\n")
 
     def set_day(self) -> date:
         """Put the clock of the jobs on the sandbox's today, six in the morning; that day."""

@@ -74,6 +74,7 @@ def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, po
         "admin_token_file": str(credentials.admin_token_file.resolve()),
         "login_customer_id": sandbox.world.manager.id,
         "customer_ids": [account.id for account in sandbox.world.accounts],
+        "target_cac": sandbox.world.target_cac,
         "world": sandbox.world.id,
         "seed": sandbox.market.seed,
         "first_day": sandbox.market.start.isoformat(),

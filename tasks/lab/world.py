@@ -196,6 +196,7 @@ class World(_Strict):
     manager: Manager
     baseline: Baseline
     revenue: Revenue
+    target_cac: Positive | None = None  # what the business says a new customer may cost at the margin; policy, not truth
     media_plan: MediaPlan = MediaPlan()
     today_share: Share = 0.2  # how much of today has already happened when an API call asks for it
     shocks: list[Shock] = []
