@@ -1,0 +1,36 @@
+"""The one Dockerfile and the dependency sets it can build."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "images" / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_every_image_a_dag_names_is_a_dependency_set() -> None:
+    """`image="mmm"` in a DAG is the extra `mmm` of pyproject.toml; the default is one too."""
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+    calls = [
+        node
+        for file in (ROOT / "dags").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "pod"
+    ]
+    named = {keyword.value.value for call in calls for keyword in call.keywords if keyword.arg == "image"}  # type: ignore[attr-defined]
+    assert len(calls) >= 15
+    assert named | {"ads"} <= extras
+
+
+def test_the_image_runs_the_program_as_the_user_of_the_pods() -> None:
+    """Entry point `aelp2`, never root, the same uid as the pods' security context, the tools' version of the lock."""
+    policy = (ROOT / "plugins" / "aelp2_airflow" / "cluster_job.py").read_text(encoding="utf-8")
+    bootstrap = (ROOT / "scripts" / "bootstrap.sh").read_text(encoding="utf-8")
+    uid = re.search(r"run_as_user=(\d+)", policy)
+    uv = re.search(r"^uv_version=(\S+)$", bootstrap, re.MULTILINE)
+    assert uid is not None
+    assert uv is not None
+    assert f"USER {uid[1]}:{uid[1]}" in DOCKERFILE
+    assert f"UV_VERSION={uv[1]}\n" in DOCKERFILE
+    assert 'ENTRYPOINT ["aelp2"]' in DOCKERFILE
