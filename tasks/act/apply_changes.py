@@ -47,11 +47,30 @@ def check_before(context: Context, stored: StoredSet) -> ChangeSet:
     if state in ("applied", "verified", "promoted", "breached", "rolled_back"):
         raise Refused(f"change set {stored.change_set_id} was applied already (it is {state}); nothing is applied twice")
     change_set = check_authority(context, stored, now, states=("validated",))
+    _refuse_ended(context, stored, change_set)
+    broken = context.ledger.problems()
+    if broken:
+        raise Refused(f"the ledger does not verify ({broken[0]}); nothing is applied on its word. See `aelp2 verify-ledger`")
     live = read_live(context.platform(stored.platform), stored.account_id, now)
     violations = set_violations(context, change_set, live, now)
     if violations:
         raise Refused(f"change set {stored.change_set_id} breaks caps: {'; '.join(map(str, violations))}")
     return change_set
+
+
+def _refuse_ended(context: Context, stored: StoredSet, change_set: ChangeSet) -> None:
+    """Refused if a change of the set failed, was blocked or is being restored, although the set was not closed for it yet.
+
+    That is what a crash between the row of the change and the row of its set, or in the middle of a rollback, leaves behind.
+    """
+    history = context.ledger.history(stored.change_set_id)
+    states = {c.budget_id: history.change_state(c.change_id) for c in change_set.changes}
+    ended = [f"budget {b} is {s}" for b, s in states.items() if s not in ("", "mutate_intended", "applied", "verified")]
+    if ended:
+        raise Refused(
+            f"change set {stored.change_set_id} cannot go on: {', '.join(ended)}; nothing is applied twice. roll-back-changes "
+            "restores the rest and closes it"
+        )
 
 
 def _apply_one(context: Context, stored: StoredSet, change: Change, mutation: Mutation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,9 +19,14 @@ _HEAD = (
 )
 
 
+# What ends a cell or starts markup: links, images, tags, code, emphasis, struck text. `_` inside of words does neither.
+_SPECIAL = re.compile(r"[\\`*~\[\]<>|]")
+
+
 def _cell(text: str) -> str:
-    """Text that cannot break out of its table cell."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Text that cannot break out of its table cell or become markup; characters that only turn or hide others are left out."""
+    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf") or c.isspace())
+    return _SPECIAL.sub(lambda m: "\\" + m.group(), " ".join(visible.split()))
 
 
 def _row(proposal: Mapping[str, Any], currency: str) -> str:
@@ -86,7 +93,7 @@ def body(
         "Risk": f"{risk} Target CAC {format_micros(change_set.target_cac_micros, currency)}.",
         "Caps": f"each change ≤ {policy.step_cap_pct} % of its budget; in 24 h {used} of {allowed} "
         f"({policy.daily_cap_pct} % of the account's daily budget) would be used.",
-        "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict **{verdict}**.",
+        "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict **{_cell(verdict)}**.",
         "If approved": f"checked by the platform, applied once, read back, then watched for {policy.watch_days} days and rolled "
         f"back if CAC rises by more than {policy.max_cac_breach_pct} %.",
         "If rejected or unanswered": "nothing changes.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tasks.act.stored import StoredSet, load_approval
 from tasks.core import caps
+from tasks.core.clock import is_simulated
 from tasks.core.errors import Refused
 from tasks.core.money import same_person
 from tasks.core.switches import ALL, account_scope, read_switches
@@ -76,6 +77,8 @@ def live_reasons(context: Context, stored: StoredSet) -> list[str]:
         reasons.append("AELP2_MODE is shadow: nothing is mutated")
     if stored.mode != "live":
         reasons.append("it was proposed in shadow mode")
+    if is_simulated() and context.settings.google_ads_endpoint is None:
+        reasons.append("AELP2_NOW is set: a clock that stands still keeps approvals alive; only a sandbox is mutated under it")
     if not context.policy.allows(stored.platform, stored.account_id):
         name = account_scope(stored.platform, stored.account_id)
         reasons.append(f"account {name} is not in the policy's allowed_accounts")
@@ -95,8 +98,8 @@ def approval_reasons(context: Context, stored: StoredSet, change_set: ChangeSet,
     until = min(approval.expires_at, expiry(context, stored))
     if now >= until:
         reasons.append(f"its approval expired at {until:%Y-%m-%d %H:%M} UTC; plan again")
-    if not approval.approver.strip() or same_person(approval.approver, change_set.author):
-        reasons.append(f"{approval.approver!r} is its author: nobody approves an own proposal")
+    if same_person(approval.approver, "") or same_person(approval.approver, change_set.author):
+        reasons.append(f"{approval.approver!r} is nobody or its author: nobody approves an own proposal")
     recorded = context.ledger.history(stored.change_set_id).find("approved")
     if recorded is None:
         reasons.append("the ledger holds no approval of it; run record-approval again with the same arguments")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core import safety
 from tasks.core.errors import GateStop, JobError, Refused, TryAgain
+from tasks.core.transitions import forbidden
 from tasks.platforms.base import AmbiguousMutationError, BudgetAmount
 
 if TYPE_CHECKING:
@@ -100,8 +101,11 @@ class Mutation:
             GateStop: the platform refused the row, or the amount read back is not the one set.
             TryAgain: nothing was done, or it is not known yet; the same command settles it.
         """
-        if self.state(step.change) == step.intent and self.recover(step):
-            return
+        if self.state(step.change) == step.intent:
+            if self.recover(step):
+                return
+        else:
+            self._refuse_out_of_turn(step)
         guard()
         self.context.append(self.stored, step.intent, step.change, amounts=step.amounts)
         amount = BudgetAmount(step.change.change_id, step.change.budget_id, step.to_micros)
@@ -114,13 +118,31 @@ class Mutation:
         except TryAgain:
             raise
         except JobError as error:
-            self.fail(step, str(error))
+            self._settle_refusal(step, str(error))
             return
         problem = next((o.error for o in receipt.outcomes if not o.ok), None)
         if problem is not None or len(receipt.outcomes) != 1:
-            self.fail(step, problem or f"the platform answered {len(receipt.outcomes)} rows for one")
+            self._settle_refusal(step, problem or f"the platform answered {len(receipt.outcomes)} rows for one")
+            return
         self._receipt(step, receipt.request_id, recovered=False)
         self.read_back(step)
+
+    def _refuse_out_of_turn(self, step: Step) -> None:
+        """Refused if the ledger does not let the step begin now.
+
+        The append of its intent would not say so where the step was begun and ended before: it hands the earlier row back.
+        """
+        history = self.context.ledger.history(self.stored.change_set_id)
+        why = forbidden(step.intent, history.state, history.change_state(step.change.change_id))
+        if why:
+            raise Refused(f"change {step.change.change_id}: {why}; nothing is applied twice")
+
+    def _settle_refusal(self, step: Step, problem: str) -> None:
+        """The answer says no, or does not say: if the budget holds the new amount it was set, and its receipt is written."""
+        if self.read(step.change.budget_id) == step.to_micros:
+            self._receipt(step, None, recovered=True)
+            return
+        self.fail(step, problem)
 
     def read_back(self, step: Step) -> None:
         """GateStop unless the budget holds what was set."""

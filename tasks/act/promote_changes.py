@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from tasks.act.context import Context
+from tasks.act.context import LEASE, Context
 from tasks.act.stored import StoredSet
 from tasks.core.cli_options import run_date_option
 from tasks.core.errors import Refused
@@ -15,10 +15,16 @@ from tasks.core.errors import Refused
 def promote(context: Context, stored: StoredSet, verdict: str | None, why: str | None) -> str:
     """Append ``promoted`` if the newest watch says so, or for a blocked set if a person says ``why``. Idempotent.
 
-    Refused for a set that is blocked, breached or not applied.
+    Refused for a set that is blocked, breached, not applied or half restored, and while a rollback runs.
     """
     stored.verified()
-    state = context.ledger.history(stored.change_set_id).state
+    with context.warehouse.exclusive(LEASE):
+        return _promote(context, stored, verdict, why)
+
+
+def _promote(context: Context, stored: StoredSet, verdict: str | None, why: str | None) -> str:
+    history = context.ledger.history(stored.change_set_id)
+    state = history.state
     if state == "promoted":
         return f"{stored.change_set_id}: promoted already"
     if state == "blocked":
@@ -27,8 +33,10 @@ def promote(context: Context, stored: StoredSet, verdict: str | None, why: str |
                 f"change set {stored.change_set_id} is blocked: somebody edited a budget. A person decides: promote-changes "
                 "--change-set-id … --why … keeps what is there, roll-back-changes with the same options restores what is ours"
             )
-        if context.ledger.history(stored.change_set_id).find("applied") is None:
+        if history.find("applied") is None:
             raise Refused(f"change set {stored.change_set_id} was never fully applied; roll-back-changes closes it")
+    elif history.rollback_began:
+        raise Refused(f"the rollback of change set {stored.change_set_id} was begun; roll-back-changes brings it to its end")
     elif state != "verified" or verdict != "promote":
         raise Refused(f"change set {stored.change_set_id} is {state!r} and its watch says {verdict!r}; it cannot be promoted")
     context.append(stored, "promoted", detail={"why": why or "the watch ended well"})

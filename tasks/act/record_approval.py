@@ -34,7 +34,7 @@ def record_approval(context: Context, *, change_set_id: str, sha256: str, decisi
     change_set = stored.verified()
     if sha256 != stored.sha256:
         raise Refused(f"change set {change_set_id} has hash {stored.sha256[:12]}…, the decision is about {sha256[:12]}…")
-    if not approver.strip():
+    if same_person(approver, ""):
         raise Refused("a decision needs the name of who took it; --approver is empty")
     if stored.mode != "live":
         raise Refused(f"change set {change_set_id} was proposed in shadow mode and is never applied; there is nothing to decide")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasks.core.changeset import probability_ppm
 from tasks.core.cli_options import run_date_option
 from tasks.core.errors import JobError, NothingToDo
 
 if TYPE_CHECKING:
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
+    from tasks.core.changeset import Change
 
 
 def undecided(context: Context, run_date: date, change_set_id: str | None) -> list[StoredSet]:
@@ -79,6 +82,33 @@ def used_so_far(context: Context, stored: StoredSet) -> int:
     return caps.used_daily_micros(own, logged, now)
 
 
+def _shown(proposal: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the page takes from a proposal although the hashed bytes hold it too."""
+    return (
+        proposal["change_id"],
+        proposal["budget_id"],
+        proposal["channel"],
+        list(proposal["campaign_ids"]),
+        proposal["amount_before_micros"],
+        proposal["amount_after_micros"],
+        proposal["is_extrapolated"],
+        probability_ppm(proposal["p_cac_le_target"]),
+    )
+
+
+def _hashed(change: Change) -> tuple[Any, ...]:
+    return (
+        change.change_id,
+        change.budget_id,
+        change.channel,
+        list(change.campaign_ids),
+        change.amount_before_micros,
+        change.amount_after_micros,
+        change.is_extrapolated,
+        change.p_cac_le_target_ppm,
+    )
+
+
 def request_approval(context: Context, stored: StoredSet) -> dict[str, object]:
     """What Airflow shows and hands on: change_set_id, sha256, subject, body (Markdown), expires_at.
 
@@ -89,9 +119,7 @@ def request_approval(context: Context, stored: StoredSet) -> dict[str, object]:
 
     change_set = stored.verified()
     proposals = _proposals(context, stored.change_set_id)
-    shown = {p["change_id"]: (p["amount_before_micros"], p["amount_after_micros"], list(p["campaign_ids"])) for p in proposals}
-    hashed = {c.change_id: (c.amount_before_micros, c.amount_after_micros, list(c.campaign_ids)) for c in change_set.changes}
-    if shown != hashed:
+    if sorted(map(_shown, proposals)) != sorted(map(_hashed, change_set.changes)):
         raise JobError(f"control.budget_proposals of {stored.change_set_id} differ from the hashed bytes; plan again")
     until = expiry(context, stored)
     return {

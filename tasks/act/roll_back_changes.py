@@ -26,11 +26,13 @@ _CLOSED = ("", "proposed", "approved", "rejected", "expired", "promoted", "rolle
 
 
 def is_due(history: SetHistory, verdict: str | None) -> bool:
-    """True if the set must be rolled back without anybody asking: its apply did not end well, or its watch says so."""
+    """True if the set must be rolled back without anybody asking: its apply did not end well, its watch says so, or somebody
+    began it: half a rollback is brought to its end.
+    """
     if history.state in _CLOSED or not history.has_intents:
         return False
     finished = history.find("applied") is not None
-    return verdict == "roll_back" if finished else True
+    return not finished or verdict == "roll_back" or history.rollback_began
 
 
 def newest_verdicts(context: Context) -> dict[str, str]:
@@ -117,8 +119,8 @@ def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: 
         if errors:
             worst = next((e for e in errors if isinstance(e, Refused)), errors[0])
             raise type_of(worst)("; ".join(dict.fromkeys(str(e) for e in errors)))
+        _record(context, stored, run_date, why)  # first: once the set is closed no later run would write it
         context.append(stored, "rolled_back", detail={"why": why, "changes": len(lines)})
-        _record(context, stored, run_date, why)
     return f"{stored.change_set_id}: rolled back and read back ({why})"
 
 

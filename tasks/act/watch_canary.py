@@ -45,6 +45,12 @@ def first_day(context: Context, stored: StoredSet) -> date:
     return max(local, stored.run_date)
 
 
+def _landed_through(frame: pl.DataFrame, run_date: date, max_data_age_days: int) -> date:
+    """Newest day that every account has delivered. An account silent for longer than data may be old has stopped spending."""
+    newest = frame.filter(frame["scope"] == "landed")["date"].to_list()
+    return min((d for d in newest if (run_date - d).days <= max_data_age_days), default=date.min)
+
+
 def _days(frame: pl.DataFrame, start: date, end: date) -> list[tuple[date, int, float | None]]:
     """(day, spend of the business in micros, new customers or None if not known yet) of ``start`` ≤ day < ``end``."""
     spend = dict(frame.filter(frame["scope"] == "business").select("date", "cost_micros").iter_rows())
@@ -73,7 +79,9 @@ def measure(context: Context, stored: StoredSet, change_set: ChangeSet, run_date
             f"spend and outcomes are in {currencies}, the canary in {change_set.currency_code}: blended CAC needs one currency; "
             "watch the canary by hand and close it with --why"
         )
-    known = [(d, Day(spend, customers)) for d, spend, customers in _days(frame, since, run_date) if customers is not None]
+    through = _landed_through(frame, run_date, policy.max_data_age_days)
+    days = [(d, Day(spend, customers)) for d, spend, customers in _days(frame, since, run_date) if customers is not None]
+    known = [(d, day) for d, day in days if d <= through]
     baseline, watch = [day for d, day in known if d < start], [day for d, day in known if d >= start]
     found = [
         guardrails.blended_cac(

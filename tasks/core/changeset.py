@@ -91,7 +91,10 @@ def canonical_json(value: Any) -> bytes:
     """``value`` (mappings, lists, strings, integers, booleans) as canonical JSON; JobError on a float, null or odd key."""
     _check_plain(value, "$")
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return unicodedata.normalize("NFC", text).encode("utf-8")
+    try:
+        return unicodedata.normalize("NFC", text).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise JobError(f"canonical JSON: half a surrogate pair is no text ({error})") from None
 
 
 def _check_plain(value: Any, where: str) -> None:
@@ -213,7 +216,7 @@ def _amount(name: str, value: Any) -> None:
 
 
 def _match(name: str, value: Any, pattern: re.Pattern[str]) -> None:
-    if not isinstance(value, str) or not pattern.match(value):
+    if not isinstance(value, str) or not pattern.fullmatch(value):
         raise JobError(f"{name} {value!r} does not match {pattern.pattern}")
 
 

@@ -4,6 +4,11 @@ import os
 from datetime import UTC, datetime
 
 
+def is_simulated() -> bool:
+    """True if ``AELP2_NOW`` stands in for the clock."""
+    return bool(os.environ.get("AELP2_NOW"))
+
+
 def utc_now() -> datetime:
     """Now in UTC, or the instant named by ``AELP2_NOW`` (ISO 8601 with offset), which tests and simulated days set."""
     override = os.environ.get("AELP2_NOW")

@@ -127,6 +127,11 @@ class SetHistory:
         """True if a mutation of the set may have been sent."""
         return any(r.event == "mutate_intended" for r in self.rows)
 
+    @property
+    def rollback_began(self) -> bool:
+        """True if restoring a change of the set was begun."""
+        return any(r.event == "rollback_intended" for r in self.rows)
+
 
 class Ledger:
     """The changefeed in a warehouse. Any failure to read it is raised: without the ledger nothing may be applied (M3)."""

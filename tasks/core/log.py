@@ -3,18 +3,23 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from datetime import date
 from typing import Any
 
 import structlog
 
-# Bearer tokens, OAuth refresh tokens, key=value secrets, e-mail addresses, international phone numbers.
+# Bearer tokens, OAuth refresh tokens, PEM blocks, key=value secrets, e-mail addresses, international phone numbers.
+_NAMES = r"access_token|refresh_token|client_secret|private_key|developer[-_]token|password|appsecret_proof"
+_TOKEN = r"ya29\.[\w.-]+|1//[\w-]{20,}|Bearer\s+[\w.~+/=-]+|-----BEGIN (?s:.)*?(?:-----END [\w ]+-----|\Z)"
 _SENSITIVE = re.compile(
-    r"(?P<token>ya29\.[\w.-]+|1//[\w-]{20,}|Bearer\s+[\w.~+/=-]+)"
-    r"|(?P<pair>(?:access_token|refresh_token|client_secret|developer[-_]token|password|appsecret_proof)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
+    rf"(?P<token>{_TOKEN})"
+    rf"|(?P<pair>(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:{_TOKEN}|[^\s\"'&,}}]+)"
     r"|(?P<email>[\w.+-]+@[\w-]+\.[\w.-]+)"
-    r"|(?P<phone>\+\d[\d ()-]{8,}\d)"
+    r"|(?P<phone>\+\d[\d ()-]{8,}\d)",
+    re.IGNORECASE,
 )
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 
 
 def redact(text: str) -> str:
@@ -23,7 +28,20 @@ def redact(text: str) -> str:
 
 
 def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    """``value`` fit for a log: a secret by the name of its key, or anything sensitive inside it, is cut out."""
+    if _SECRET_NAME.search(key):
+        return "[redacted]"
+    if value is None or isinstance(value, bool | int | float | date):
+        return value
+    if isinstance(value, Mapping):
+        return {k: _clean(str(k), v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(key, v) for v in value]
+    return redact(str(value))
 
 
 def configure(level: str = "INFO") -> None:

@@ -42,9 +42,10 @@ def format_micros(amount_micros: int, currency_code: str) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """True if two names mean one person: case, width and surrounding or doubled white space do not make another one."""
+    """True if two names mean one person: case, width, white space and invisible characters do not make another one."""
 
     def plain(name: str) -> str:
-        return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+        return " ".join(visible.casefold().split())
 
     return plain(one) == plain(other)

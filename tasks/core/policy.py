@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ class Policy:
     @property
     def min_probability_ppm(self) -> int:
         """``min_probability`` in parts per million, rounded up: the safe side."""
-        return -int(-(self.min_probability * 1_000_000) // 1)
+        return int((self.min_probability * 1_000_000).to_integral_value(ROUND_CEILING))
 
     def allows(self, platform: str, account_id: str) -> bool:
         """True if the account is on the allow-list for live mutations."""
@@ -154,7 +154,7 @@ def _strings(name: str, value: Any) -> tuple[str, ...]:
 def _accounts(name: str, value: Any) -> tuple[str, ...]:
     accounts = _strings(name, value)
     for account in accounts:
-        if not _ACCOUNT.match(account):
+        if not _ACCOUNT.fullmatch(account):
             raise JobError(f"policy {name}: {account!r} is not of the form platform:account, for example google_ads:1234567890")
     return accounts
 
@@ -192,7 +192,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
 
 def parse_policy(raw: Mapping[str, Any], source: str) -> Policy:
     """The policy in the parsed YAML ``raw``; JobError names ``source``, the key, its value and what is allowed."""
-    unknown = sorted(set(raw) - set(_READERS))
+    unknown = sorted(map(str, set(raw) - set(_READERS)))
     if unknown:
         raise JobError(f"{source}: unknown keys {unknown}; known: {', '.join(_READERS)}")
     try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TABLE = "control.kill_switch"
 ALL = "all"
 _SCOPE = re.compile(r"^(all|[a-z][a-z0-9_]*:[0-9A-Za-z_-]+)$")
+_EVENT_ID = re.compile(r"[0-9]{10}")
 _ATTEMPTS = 50
 
 
@@ -42,7 +43,16 @@ def read_switches(warehouse: Warehouse) -> dict[str, Switch]:
     frame = warehouse.query(
         "SELECT event_id, scope, is_on, why, actor, switched_at FROM control.kill_switch ORDER BY event_id",
     )
+    for event_id in frame["event_id"]:
+        _number(event_id)
     return {record["scope"]: Switch(**record) for record in frame.iter_rows(named=True)}
+
+
+def _number(event_id: str) -> int:
+    """Number of a switching. A row with another kind of id would outrank every later switching, so it is an error."""
+    if not _EVENT_ID.fullmatch(event_id):
+        raise JobError(f"control.kill_switch holds a row {event_id!r} that `aelp2 kill` did not write; delete it, then switch")
+    return int(event_id)
 
 
 def flip(warehouse: Warehouse, *, scope: str, is_on: bool, why: str, actor: str) -> Switch:
@@ -51,13 +61,15 @@ def flip(warehouse: Warehouse, *, scope: str, is_on: bool, why: str, actor: str)
 
     from tasks.core.contracts import load_contract
 
-    if not _SCOPE.match(scope):
+    if not _SCOPE.fullmatch(scope):
         raise JobError(f"scope {scope!r} is neither `all` nor of the form platform:account, for example google_ads:1234567890")
     if not why.strip():
         raise JobError("a switching needs a reason; whoever finds the system stopped must know why")
     for _ in range(_ATTEMPTS):
-        count = warehouse.query("SELECT COUNT(*) AS n FROM control.kill_switch")["n"][0]
-        switch = Switch(f"{count + 1:010d}", scope, is_on, why.strip(), actor, utc_now())
+        # By the highest number, not by a count: a row that went missing must not keep the switch from being thrown.
+        last = warehouse.query("SELECT MAX(event_id) AS event_id FROM control.kill_switch")["event_id"][0]
+        number = 1 if last is None else _number(last) + 1
+        switch = Switch(f"{number:010d}", scope, is_on, why.strip(), actor, utc_now())
         frame = pl.DataFrame([vars(switch)], schema=load_contract(TABLE).polars_schema())
         if warehouse.insert_new(TABLE, frame) == 1:
             return switch

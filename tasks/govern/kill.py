@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from tasks.core.warehouse import Warehouse
 
 
 def _actor(configured: str) -> str:
@@ -16,13 +20,23 @@ def _actor(configured: str) -> str:
     return f"user:{getpass.getuser()}"
 
 
+def _is_known(warehouse: Warehouse, scope: str) -> bool:
+    """Whether any change set was ever proposed for the account of ``scope``; a mistyped id freezes nothing."""
+    platform, _, account_id = scope.partition(":")
+    frame = warehouse.query(
+        "SELECT COUNT(*) AS n FROM control.change_sets WHERE platform = @platform AND account_id = @account_id",
+        {"platform": platform, "account_id": account_id},
+    )
+    return bool(frame["n"][0])
+
+
 @click.command("kill")
 @click.option("--why", help="Reason; whoever finds the system stopped reads it.")
 @click.option("--off", is_flag=True, help="Allow mutations again.")
 @click.option("--scope", default="all", show_default=True, help="`all`, or platform:account to freeze or thaw one account.")
 @click.option("--status", is_flag=True, help="Only print the switches.")
 @click.option("--run-date", type=click.DateTime(["%Y-%m-%d"]), help="Day to file the event under; today (UTC) if left out.")
-def command(why: str | None, off: bool, scope: str, status: bool, run_date: date | None) -> None:
+def command(why: str | None, off: bool, scope: str, status: bool, run_date: datetime | None) -> None:
     """Stop all mutations now (or, with --off, allow them again).
 
     The switch is read before every single mutation, so a running apply stops at its next budget. `all` also stops rollbacks; the
@@ -48,13 +62,15 @@ def command(why: str | None, off: bool, scope: str, status: bool, run_date: date
         platform, _, account_id = (scope, "", ALL) if scope == ALL else scope.partition(":")
         safety.record(
             warehouse,
-            run_date=utc_now().date() if run_date is None else run_date,
+            run_date=(run_date or utc_now()).date(),
             platform=platform,
             account_id=account_id,
             kind="kill_switch",
             severity="warning" if off else "critical",
             detail=f"switch {scope} no. {switch.event_id} is {'off' if off else 'on'}, by {switch.actor}: {switch.why}",
         )
+        if scope != ALL and not _is_known(warehouse, scope):
+            click.echo(f"no change set was ever proposed for {scope}: is the account id right (digits, no dashes)?", err=True)
     switches = read_switches(warehouse)
     if not switches:
         click.echo("no switch was ever used: mutations are allowed where mode, policy and approval allow them")

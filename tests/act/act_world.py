@@ -32,6 +32,8 @@ NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ACCOUNT = "2000000001"
 MICROS = 1_000_000
 AUTHOR, PERSON = "plan-budgets", "maria"
+# A simulated clock is only taken with an endpoint that is not the platform itself.
+SANDBOX = {"AELP2_GOOGLE_ADS_ENDPOINT": "localhost:1"}
 
 
 def account() -> dict[str, Budget]:
@@ -51,7 +53,7 @@ def live_policy(**rules: Any) -> Policy:
 
 def settings(tmp: Path = Path("unused"), mode: str = "live") -> Settings:
     """Settings of a job on a local warehouse."""
-    return load_settings({"AELP2_MODE": mode, "AELP2_DUCKDB_PATH": str(tmp / "w.duckdb"), "AELP2_ACTOR": "airflow"})
+    return load_settings({"AELP2_MODE": mode, "AELP2_DUCKDB_PATH": str(tmp / "w.duckdb"), "AELP2_ACTOR": "airflow", **SANDBOX})
 
 
 def change(budget_id: str, before: int, after: int, budgets: Mapping[str, Budget], **facts: Any) -> Change:

@@ -87,21 +87,21 @@ class DuckDBWarehouse:
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""
-        return self._write(table, frame, delete=None)
+        return self._write(*conform(table, frame))
 
     def merge(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""
-        contract = load_contract(table)
+        contract, full = conform(table, frame)
         same = " AND ".join(f't."{c}" = incoming."{c}"' for c in contract.grain)
         delete = f'DELETE FROM "{contract.dataset}"."{contract.table}" AS t USING incoming WHERE {same}'
-        return self._write(table, frame, delete=(delete, []))
+        return self._write(contract, full, delete=(delete, []))
 
     def insert_new(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""
-        contract = load_contract(table)
+        contract, full = conform(table, frame)
         same = " AND ".join(f't."{c}" = incoming."{c}"' for c in contract.grain)
         only_new = f'WHERE NOT EXISTS (SELECT 1 FROM "{contract.dataset}"."{contract.table}" AS t WHERE {same})'
-        return self._write(table, frame, delete=None, only=only_new)
+        return self._write(contract, full, only=only_new)
 
     def replace_partitions(
         self, table: str, frame: pl.DataFrame, *, partitions: Sequence[date], where: Params | None = None
@@ -114,13 +114,17 @@ class DuckDBWarehouse:
             f'DELETE FROM "{contract.dataset}"."{contract.table}" '
             f'WHERE "{contract.partition}" IN (SELECT unnest(?::DATE[])){narrowed}'
         )
-        return self._write(table, full, delete=(delete, [list(partitions), *(where or {}).values()]))
+        return self._write(contract, full, delete=(delete, [list(partitions), *(where or {}).values()]))
 
-    def _write(self, table: str, frame: pl.DataFrame, *, delete: tuple[str, list[object]] | None, only: str = "") -> int:
-        contract, full = conform(table, frame)
+    def _write(
+        self, contract: TableContract, full: pl.DataFrame, *, delete: tuple[str, list[object]] | None = None, only: str = ""
+    ) -> int:
+        """Delete and insert in one transaction; ``full`` has passed :func:`conform`."""
+        import polars as pl
+
         with self._writing() as connection:
             _create(connection, contract)
-            connection.register("incoming", full.to_arrow())
+            connection.register("incoming", full.to_arrow(compat_level=pl.CompatLevel.newest()))  # string views: no copy
             columns = ", ".join(f'"{c}"' for c in contract.columns)
             connection.begin()  # an error or a kill before the commit leaves the table as it was
             if delete is not None:

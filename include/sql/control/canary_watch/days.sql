@@ -1,7 +1,8 @@
--- Spend and new customers of the whole business per day, and spend per budget of one account.
--- Grain: date, scope, budget_id, currency_code. Window: start_date included, end_date excluded; only complete days are asked for.
+-- Spend and new customers of the whole business per day, spend per budget of one account, and per account the newest day that landed.
+-- Grain: date, scope, budget_id, currency_code; for scope `landed` the account, named in budget_id. Window: start_date included, end_date excluded; only complete days are asked for.
 -- Why: the watch compares blended CAC before and after a change. New customers come from the business's own count, never from
--- a platform's attribution, so spend is taken over all accounts too.
+-- a platform's attribution, so spend is taken over all accounts too. Accounts end their days at different hours: a day on which one
+-- of them has not landed yet would make CAC look low.
 SELECT
   date,
   'business' AS scope,
@@ -23,6 +24,17 @@ SELECT
 FROM ads.ads_campaign_performance
 WHERE date >= @start_date AND date < @end_date AND platform = @platform AND account_id = @account_id
 GROUP BY date, COALESCE(budget_id, ''), currency_code
+UNION ALL
+SELECT
+  MAX(date) AS date,
+  'landed' AS scope,
+  CONCAT(platform, ':', account_id) AS budget_id,
+  currency_code,
+  CAST(NULL AS INT64) AS cost_micros,
+  CAST(NULL AS FLOAT64) AS new_customers
+FROM ads.ads_campaign_performance
+WHERE date >= @start_date AND date < @end_date
+GROUP BY platform, account_id, currency_code
 UNION ALL
 SELECT
   period_start_date AS date,
