@@ -11,10 +11,10 @@ import structlog
 
 # Bearer tokens, OAuth refresh tokens, PEM blocks, key=value secrets, e-mail addresses, international phone numbers.
 _NAMES = r"access_token|refresh_token|client_secret|private_key|developer[-_]token|password|appsecret_proof"
-_TOKEN = r"ya29\.[\w.-]+|1//[\w-]{20,}|Bearer\s+[\w.~+/=-]+|-----BEGIN (?s:.)*?(?:-----END [\w ]+-----|\Z)"
+_OPAQUE = r"ya29\.[\w.-]+|1//[\w-]{20,}|Bearer\s+[\w.~+/=-]+|-----BEGIN (?s:.)*?(?:-----END [\w ]+-----|\Z)"
 _SENSITIVE = re.compile(
-    rf"(?P<token>{_TOKEN})"
-    rf"|(?P<pair>(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:{_TOKEN}|[^\s\"'&,}}]+)"
+    rf"(?P<token>{_OPAQUE})"
+    rf"|(?P<pair>(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:{_OPAQUE}|[^\s\"'&,}}]+)"
     r"|(?P<email>[\w.+-]+@[\w-]+\.[\w.-]+)"
     r"|(?P<phone>\+\d[\d ()-]{8,}\d)",
     re.IGNORECASE,
@@ -62,5 +62,5 @@ def configure(level: str = "INFO") -> None:
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose events carry ``name``."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(source=name)
     return logger
