@@ -1,11 +1,16 @@
 """Fixtures of the core tests."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "act"))  # the warehouse in memory lies beside the tests that need it most
+
+from memory_warehouse import MemoryWarehouse  # needs the line above
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -18,6 +23,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> datetime:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DuckDBWarehouse:
-    """A new warehouse in a file of its own."""
+def store() -> MemoryWarehouse:
+    """A new warehouse in memory."""
+    return MemoryWarehouse()
+
+
+@pytest.fixture
+def shared_store(tmp_path: Path) -> DuckDBWarehouse:
+    """A new warehouse in a file, which several threads may use at once."""
     return DuckDBWarehouse(tmp_path / "w.duckdb")
