@@ -18,14 +18,16 @@ from tasks.core.cli_options import run_date_option
 @click.option(
     "--target",
     type=click.Choice(["new_customers", "revenue"]),
-    help="Outcome of the model shown; default: the one that has a live or newest run.",
+    help="Outcome of the model shown. Default: that of the plan, else one that has a live run.",
 )
+@click.option("--change-set-id", help="Plan to tell of. Default: the newest up to the run date.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: AELP2_REPORT_DIR/report-…")
-def command(run_date: date, source: str, target: str | None, out: Path | None) -> None:
+def command(run_date: date, source: str, target: str | None, change_set_id: str | None, out: Path | None) -> None:
     """Write one self-contained HTML page about the run.
 
-    Response curves with intervals, current against optimal against proposed spend, fit and holdout, health verdict, the change
-    log with hashes, predicted against realised. No scripts and no links to anywhere: it can be mailed as it is.
+    Headline and plain answers first; then response curves with intervals, current against optimal against proposed spend, fit and
+    holdout, health verdict, the change log with hashes, predicted against realised. No scripts and no links to anywhere: it can
+    be mailed as it is.
 
     \b
     Example: aelp2 report --run-date 2026-03-01
@@ -36,7 +38,8 @@ def command(run_date: date, source: str, target: str | None, out: Path | None) -
     from tasks.govern.report_page import render
 
     settings = load_settings()
-    page = render(read_report(open_warehouse(settings), run_date=run_date, source=source, target=target))
+    found = read_report(open_warehouse(settings), run_date=run_date, source=source, target=target, change_set_id=change_set_id)
+    page = render(found)
     path = out or settings.report_dir / f"report-{source}-{run_date.isoformat()}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")

@@ -1,6 +1,7 @@
 -- What the campaigns on each budget of the run date have spent.
--- Grain: account × budget. Window: all days before the run date; the day under way is never counted, it would pull every mean down.
--- The highest day (M5) is looked for over all history, recent and month-to-date spend from their own first days on.
+-- Grain: account × budget.
+-- Window: all days before the run date; the day under way is never counted, it would pull every mean down.
+-- Why: the highest day (M5) is looked for over all history, recent and month-to-date spend from their own first days on.
 WITH members AS (
   SELECT budgets.platform, budgets.account_id, budgets.budget_id, campaign_id
   FROM ads.campaign_budgets AS budgets

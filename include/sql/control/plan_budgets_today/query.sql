@@ -1,5 +1,7 @@
 -- Budgets as they stood on the morning of the run date.
--- Grain: account × budget. Window: the run date only, so a load that did not happen shows as no rows instead of old amounts.
+-- Grain: account × budget.
+-- Window: the run date only.
+-- Why: a load that did not happen then shows as no rows instead of as old amounts.
 SELECT
   platform,
   account_id,

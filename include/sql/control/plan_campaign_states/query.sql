@@ -1,5 +1,7 @@
 -- Newest known status of every campaign that delivered lately.
--- Grain: account × campaign. Window: recent_start_date to the day before the run date.
+-- Grain: account × campaign.
+-- Window: recent_start_date to the day before the run date.
+-- Why: a budget whose campaigns are all paused cannot spend what it is given.
 SELECT
   account_id,
   campaign_id,

@@ -1,5 +1,7 @@
 -- Change sets that exist for the run date, with the decision on each.
--- Grain: change set. Window: the run date.
+-- Grain: change set.
+-- Window: the run date.
+-- Why: a run date is planned once; a second run reports what was proposed and how it was decided.
 SELECT
   sets.change_set_id,
   sets.sha256,

@@ -1,5 +1,7 @@
--- Changes anybody made to budgets and campaigns, for the learning phase and for the rolling 24 h cap.
--- Grain: change event. Window: since_date up to and including the run date (a change made this morning counts).
+-- Changes anybody made to budgets and campaigns.
+-- Grain: change event.
+-- Window: since_date up to and including the run date (a change made this morning counts).
+-- Why: the learning phase and the rolling 24 h cap (M3) count what others changed too.
 SELECT
   account_id,
   change_event_id,

@@ -1,5 +1,7 @@
 -- Spend of each channel in periods counted back from the end of the window (period 0 is the newest).
--- Grain: account × channel × period × currency. Window: start_date to the day before end_date; the caller makes it whole periods.
+-- Grain: account × channel × period × currency.
+-- Window: start_date to the day before end_date; the caller makes it whole periods.
+-- Why: the plan stays within the spend the model has seen, in periods as long as the model's own.
 SELECT
   account_id,
   channel,

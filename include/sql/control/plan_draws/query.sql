@@ -1,5 +1,7 @@
 -- Posterior draws of one MMM run.
--- Grain: geo × channel × draw. Window: the run.
+-- Grain: geo × channel × draw.
+-- Window: the run.
+-- Why: P(marginal CAC ≤ target) is counted over joint draws; means would hide the tail (M4).
 SELECT
   run_id,
   geo,

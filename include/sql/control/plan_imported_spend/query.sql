@@ -1,5 +1,7 @@
 -- Spend of an import by channel and period, summed over regions.
--- Grain: channel × period × currency. Window: all periods that began before the run date.
+-- Grain: channel × period × currency.
+-- Window: all periods that began before the run date.
+-- Why: brought numbers have no budgets, so the plan of an import starts from what each channel spent.
 SELECT
   channel,
   period_start_date,

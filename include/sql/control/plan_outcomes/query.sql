@@ -1,5 +1,7 @@
--- What the business counted, not what a platform claims: the base of the blended CAC.
--- Grain: geo × period. Window: since_date to the day before the run date.
+-- What the business counted: the base of the blended CAC.
+-- Grain: geo × period.
+-- Window: since_date to the day before the run date.
+-- Why: platforms credit themselves, so what they attribute plays no part.
 SELECT
   geo,
   period_start_date,

@@ -1,0 +1,185 @@
+"""Every word of the report that is not a number: names, glosses, and how amounts and dates are written. One place to edit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from tasks.core.money import MICROS, format_micros
+
+OUTCOMES = {"new_customers": "new customers", "revenue": "revenue"}
+PERIODS = {1: "day", 7: "week"}
+PLATFORMS = {"google_ads": "Google Ads", "imported": "Imported numbers"}
+_CHANNELS = {
+    "SEARCH_BRAND": "Search brand",
+    "SEARCH_NONBRAND": "Search non-brand",
+    "YOUTUBE": "YouTube",
+    "DEMAND_GEN": "Demand Gen",
+    "PMAX": "Performance Max",
+}
+# What a change set is in after each event of the whole set: a word, and how good it is.
+STATES = {
+    "proposed": ("waiting for a decision", "wait"),
+    "approved": ("approved, not applied yet", "wait"),
+    "snapshot": ("approved, not applied yet", "wait"),
+    "validated": ("checked by the platform, not applied yet", "wait"),
+    "applied": ("applied", "wait"),
+    "verified": ("applied, being watched", "wait"),
+    "promoted": ("kept after its watch", "good"),
+    "breached": ("a safety check failed", "bad"),
+    "rolled_back": ("rolled back", "bad"),
+    "failed": ("applying it failed", "bad"),
+    "blocked": ("stopped, a person must look", "bad"),
+    "rejected": ("rejected", "wait"),
+    "expired": ("expired unanswered", "wait"),
+}
+VERDICTS = {"PASS": ("passed", "good"), "REVIEW": ("look at it", "warn"), "FAIL": ("failed", "bad")}
+# What a guardrail of the watch asks for, said of one check and of the canary as a whole.
+CHECK_RESULTS = {"promote": ("holds", "good"), "keep_watching": ("not clear yet", "warn"), "roll_back": ("breached", "bad")}
+WATCH_RESULTS = {
+    "promote": ("keep the change", "good"),
+    "keep_watching": ("keep watching", "wait"),
+    "roll_back": ("roll back", "bad"),
+}
+SEVERITIES = {"info": "wait", "warning": "warn", "critical": "bad"}
+LOADS = {"succeeded": "good", "running": "warn", "warning": "warn", "failed": "bad", "critical": "bad"}
+GUARDRAILS = {
+    "blended_cac": "Cost per new customer",
+    "spend": "Highest daily spend",
+    "delivery": "Still delivering",
+    "out_of_band_edit": "Edited by somebody else",
+}
+CHECKS = {
+    "convergence_r_hat": "Do repeated runs agree? (R-hat)",
+    "convergence_ess": "Enough independent samples? (ESS)",
+    "divergences": "Sampler got stuck (divergences)",
+    "fit_r2": "Ups and downs explained (R²)",
+    "fit_coverage": "Past periods inside the band",
+    "holdout_mape": "Forecast error on unseen periods",
+    "holdout_coverage": "Unseen periods inside the band",
+    "negative_baseline": "Sales without ads below zero",
+    "media_share": "Share of outcome credited to ads",
+    "implausible_roi": "A return too good to be true",
+    "prior_to_posterior": "How much the data taught",
+    "trust": "Model family",
+}
+SHARES = {"fit_r2", "fit_coverage", "holdout_mape", "holdout_coverage", "negative_baseline", "media_share", "prior_to_posterior"}
+CONSTRAINTS = {
+    "none": "nothing",
+    "total_constant": "the total stays the same",
+    "financing": "money freed elsewhere",
+    "cac_probability": "too uncertain that the next customer is cheap enough",
+    "daily_cap": "most that may move in a day",
+    "historical_cap": "highest spend seen so far",
+    "floor": "floor set by the policy",
+    "ceiling": "ceiling set by the policy",
+    "minimum_unit": "smallest amount there is",
+    "below_min_step": "step too small to be worth it",
+    "rounding": "step rounds to nothing",
+    "no_gain": "no gain expected",
+    "at_optimum": "already where it should be",
+    "learning_phase": "resting after an earlier change",
+    "open_canary": "an earlier change is being watched",
+    "fixed_campaign": "fixed by the policy",
+    "not_limited_by_budget": "does not spend what it has",
+    "not_in_model": "channel not in the model",
+    "account_frozen": "account frozen",
+    "not_enabled": "budget not enabled",
+    "members_unknown": "its campaigns are not all known",
+}
+GLOSSARY = {
+    "Blended CAC": "customer acquisition cost: all ad spend divided by all new customers, whichever ad claims them.",
+    "Next customer": "what one more new customer would cost. It is more than the average, because each further unit of spend "
+    "brings less.",
+    "90 % interval": "the model gives nine in ten odds that the true value lies inside.",
+    "Optimal": "the best split of the same total the model finds when no channel may move by more than half of its spend.",
+    "Proposed": "one small, capped step towards the optimum. The plan repeats it day by day while it keeps working.",
+    "Held-out periods": "the newest periods, hidden from a test fit and then forecast. They show how it does on the unseen.",
+    "Watch": "the days after a change in which it is undone by itself if a safety check fails.",
+    "Hash": "a fingerprint. The approval holds for exactly these bytes, and each row of the change log seals the one before.",
+}
+
+
+def channel_name(code: str) -> str:
+    """``SEARCH_NONBRAND`` as a person writes it; a name brought by an import only loses its underscores."""
+    plain = code.replace("_", " ")
+    return _CHANNELS.get(code, plain.capitalize() if code.isupper() else plain)
+
+
+def readable(text: str) -> str:
+    """A sentence out of a table, with the platforms' channels by their names."""
+    return re.sub("|".join(rf"\b{code}\b" for code in _CHANNELS), lambda found: _CHANNELS[found[0]], text)
+
+
+def constraint(code: str) -> str:
+    """What kept a budget from moving further, for example ``step_cap_5_pct`` → ``5 % a step``."""
+    step = re.fullmatch(r"step_cap_(.+)_pct", code)
+    return f"{step[1]} % a step" if step else CONSTRAINTS.get(code, code.replace("_", " "))
+
+
+def guardrail(name: str) -> str:
+    """``spend:7001`` → ``Highest daily spend, budget 7001``."""
+    kind, _, budget = name.partition(":")
+    words = GUARDRAILS.get(kind, kind.replace("_", " "))
+    return f"{words}, budget {budget}" if budget else words
+
+
+def check_value(name: str, value: float | None) -> str:
+    """A measured value of a health check; shares are shown in percent."""
+    if value is None:
+        return "–"
+    return percent(value, 1) if name in SHARES else f"{value:.3g}"
+
+
+def _typeset(number: str) -> str:
+    """A true minus, and no line break between a number and its unit."""
+    return number.replace("-", "−").replace(" ", "\u00a0")
+
+
+def amount(micros: int | None, currency: str) -> str:
+    """Exact to the cent: ``1,234.50 USD``."""
+    return "–" if micros is None else _typeset(format_micros(round(micros / 10_000) * 10_000, currency))
+
+
+def about(micros: float, currency: str) -> str:
+    """Rounded for a sentence: cents only below ten."""
+    value = micros / MICROS
+    return _typeset(f"{value:,.{2 if abs(value) < 10 and value != round(value) else 0}f} {currency}")
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """With its sign and a true minus."""
+    return _typeset(f"{value:+,.{digits}f}")
+
+
+def outcome_change(value: float, target: str, currency: str) -> str:
+    """``+7.8 new customers`` or ``+1,200 USD revenue``."""
+    return f"{signed(value)} new customers" if target == "new_customers" else f"{signed(value, 0)} {currency} revenue"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share in percent."""
+    return "–" if share is None else _typeset(f"{share * 100:.{digits}f} %")
+
+
+def day(value: date | None) -> str:
+    """``26 Feb 2026``."""
+    return "–" if value is None else f"{value.day} {value:%b %Y}".replace(" ", "\u00a0")
+
+
+def when(value: datetime | None) -> str:
+    """``26 Feb 2026, 11:02 UTC``."""
+    return "–" if value is None else f"{day(value)}, {value:%H:%M} UTC"
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``; each once, in the order given."""
+    unique = list(dict.fromkeys(names))
+    return " and ".join([", ".join(unique[:-1]), unique[-1]] if len(unique) > 1 else unique)
+
+
+def plural(count: int, one: str) -> str:
+    """``1 budget``, ``2 budgets``, ``2 entries``."""
+    many = f"{one[:-1]}ies" if one.endswith("ry") else f"{one}s"
+    return f"{count:,} {one if count == 1 else many}"
