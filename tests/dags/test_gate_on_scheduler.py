@@ -7,59 +7,28 @@ the jobs.
 import json
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow_api import AirflowApi, AirflowApiError
-from local_airflow import APPROVER, OPERATOR, ROOT, LocalAirflow
+from airflow_api import AirflowApiError
+from gate_runs import APPROVAL, CANARY, GateRuns
+from local_airflow import APPROVER, ROOT, LocalAirflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
 ANSWER_WITHIN_S = 30
 
 
-# Airflow 3.3.1 takes an answer in the very moment a task is parked for a failure of the task (the worker's "done with this part"
-# comes in when the task is queued again). No person is that fast; the tests must not be either.
-READING_S = 3
-
-
-class Loop:
-    """The two DAGs of the gate on a running Airflow."""
+class Loop(GateRuns):
+    """The two DAGs of the gate, with jobs that only write down that they were called."""
 
     def __init__(self, airflow: LocalAirflow, folder: Path) -> None:
+        super().__init__(airflow)
         self.folder = folder
-        self.operator: AirflowApi = airflow.api(OPERATOR)
-        self.approver: AirflowApi = airflow.api(APPROVER)
 
     def exit_codes(self, day: str, codes: dict[str, int]) -> None:
         (self.folder / f"{day}.json").write_text(json.dumps(codes), encoding="utf-8")
-
-    def trigger(self, dag_id: str, day: str) -> str:
-        run_id: str = self.operator.trigger(dag_id, f"{day}T08:00:00Z")["dag_run_id"]
-        return run_id
-
-    def find(self, dag_id: str, day: str) -> str:
-        """The run of ``dag_id`` on ``day``, as soon as there is one."""
-        return _until(lambda: self.operator.run_at(dag_id, f"{day}T08:00:00Z"), f"a run of {dag_id} on {day}")["dag_run_id"]
-
-    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
-        return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
-
-    def asked(self, run_id: str) -> None:
-        """Wait until the approval waits for a person, and has done so for as long as one reads."""
-        self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
-        time.sleep(READING_S)
-
-    def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
-        _until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")
-
-    def end(self, dag_id: str, run_id: str) -> tuple[str, dict[str, str | None]]:
-        """How the run ended: its state and the state of each task."""
-        _until(lambda: self.operator.run(dag_id, run_id)["state"] in {"success", "failed"}, f"the end of {dag_id} {run_id}")
-        return self.operator.run(dag_id, run_id)["state"], self.states(dag_id, run_id)
 
     def calls(self, day: str) -> list[dict[str, str]]:
         lines = (self.folder / "calls.jsonl").read_text(encoding="utf-8").splitlines()
@@ -67,15 +36,6 @@ class Loop:
 
     def commands(self, day: str) -> list[str]:
         return [call["command"] for call in self.calls(day)]
-
-
-def _until(condition, what: str, timeout_s: float = 150):
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"waited {timeout_s} s for {what}")
 
 
 @pytest.fixture(scope="module")

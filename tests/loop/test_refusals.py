@@ -22,7 +22,7 @@ def sql(stage: Stage, statement: str, *values: object) -> None:
 
 
 def refused(stage: Stage, words: str, *command: str) -> None:
-    """The command (apply-changes --live if none is given) ends with exit code 4, says ``words``, and the ledger holds what it held."""
+    """The command (APPLY if none is given) ends with exit code 4, says ``words``, and the ledger holds what it held."""
     events = stage.events()
     ran = stage.run(*(command or APPLY))
     assert (ran.code, words in ran.err) == (4, True), ran

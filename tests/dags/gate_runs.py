@@ -1,0 +1,55 @@
+"""The two DAGs of the approval gate on a running Airflow, as a person at the UI would drive them."""
+
+import time
+from collections.abc import Callable
+
+from airflow_api import AirflowApi
+from local_airflow import APPROVER, OPERATOR, LocalAirflow
+
+APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
+# Airflow 3.3.1 takes an answer in the very moment a task is parked for a failure of the task (the worker's "done with this part"
+# comes in when the task is queued again). No person is that fast; the tests must not be either.
+READING_S = 3
+
+
+def until[T](condition: Callable[[], T], what: str, timeout_s: float = 150) -> T:
+    """What ``condition`` gives as soon as it is true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"waited {timeout_s} s for {what}")
+
+
+class GateRuns:
+    """Runs of both DAGs; ``hour`` of the logical date tells several runs of one day apart."""
+
+    def __init__(self, airflow: LocalAirflow) -> None:
+        self.operator: AirflowApi = airflow.api(OPERATOR)
+        self.approver: AirflowApi = airflow.api(APPROVER)
+
+    def trigger(self, dag_id: str, day: str, hour: int = 8) -> str:
+        run_id: str = self.operator.trigger(dag_id, f"{day}T{hour:02d}:00:00Z")["dag_run_id"]
+        return run_id
+
+    def find(self, dag_id: str, day: str, hour: int = 8) -> str:
+        """The run of ``dag_id`` on ``day``, as soon as there is one."""
+        found = until(lambda: self.operator.run_at(dag_id, f"{day}T{hour:02d}:00:00Z"), f"a run of {dag_id} on {day}")
+        return str(found["dag_run_id"])
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
+
+    def asked(self, run_id: str) -> None:
+        """Wait until the approval waits for a person, and has done so for as long as one reads."""
+        self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+        time.sleep(READING_S)
+
+    def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
+        until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")
+
+    def end(self, dag_id: str, run_id: str) -> tuple[str, dict[str, str | None]]:
+        """How the run ended: its state and the state of each task."""
+        until(lambda: self.operator.run(dag_id, run_id)["state"] in {"success", "failed"}, f"the end of {dag_id} {run_id}")
+        return self.operator.run(dag_id, run_id)["state"], self.states(dag_id, run_id)
