@@ -1,0 +1,133 @@
+"""The page a person decides on: the whole table, why, risk, caps, expiry; nothing in it can pose as something else."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from act_world import MICROS, NOW, World
+from page_world import proposal
+
+from tasks.act.approval_page import body, subject
+from tasks.act.stored import StoredSet
+from tasks.core.policy import Policy
+
+BIDI = "\u202e"
+
+
+def page(stored: StoredSet, *, verdict: str = "healthy", used: int = 0, **facts: Any) -> str:
+    change_set = stored.verified()
+    rows = [proposal(stored, c, **(facts if n == 0 else {})) for n, c in enumerate(change_set.changes)]
+    until = NOW + timedelta(hours=24)
+    return body(change_set, rows, expires_at=until, verdict=verdict, policy=Policy(), used_micros=used)
+
+
+def cells(line: str) -> list[str]:
+    """Cells of a table row as Markdown reads it: a bar after an odd number of backslashes is text."""
+    return [c.strip() for c in re.split(r"(?<!\\)(?:\\\\)*\|", line)][1:-1]
+
+
+def test_the_table_shows_every_change(world: World) -> None:
+    """One row per change under nine headings: budget with its campaigns, both amounts, step, gain, probability, buffer, why."""
+    stored = world.propose()
+    lines = page(stored).splitlines()
+    table = [cells(line) for line in lines if line.startswith("|")]
+    assert [len(row) for row in table] == [9] * 5
+    assert table[2] == [
+        "SEARCH_NONBRAND",
+        "b1 (c1)",
+        "400.00 USD",
+        "420.00 USD",
+        "+5.0 %",
+        "+1.2 (-0.5 to +3.0)",
+        "90 %",
+        "+12 %",
+        "One more new customer costs about 50.00 USD, below the target. (bound by step_cap_5_pct; beyond the spend seen so far)",
+    ]
+    assert [row[1:5] for row in table[3:]] == [
+        ["b2 (c2)", "300.00 USD", "285.00 USD", "-5.0 %"],
+        ["b3 (c3, c4)", "200.00 USD", "195.00 USD", "-2.5 %"],
+    ]
+
+
+def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
+    """What is moved and net, the least certain increase, the day's cap, until when, by whom, and the exact hash."""
+    stored = world.propose()
+    text = page(stored, used=30 * MICROS, p_cac_le_target=0.83)
+    for words in (
+        "**3 budget changes** for account 2000000001, run date 2026-03-02.",
+        "**Total**: 40.00 USD a day is moved, 0.00 USD net; expected +3.8 new customers a week.",
+        "P(marginal CAC ≤ target) = 83 %; the policy asks for at least 80 %. Budgets b1 go beyond the highest daily spend seen.",
+        "Target CAC 60.00 USD.",
+        "each change ≤ 5 % of its budget; in 24 h 70.00 USD of 100.00 USD (10 % of the account's daily budget) would be used.",
+        "up to 2026-03-01; model run1, health verdict **healthy**.",
+        "watched for 3 days and rolled back if CAC rises by more than 15 %.",
+        "**If rejected or unanswered**: nothing changes.",
+        "**Expires**: 2026-03-03 08:00 UTC. Proposed by plan-budgets, who cannot approve it.",
+        f"`{stored.sha256}` (`{stored.change_set_id}`)",
+    ):
+        assert words in text
+    assert subject(stored.verified()) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
+
+
+def test_without_an_increase_there_is_no_probability_to_show(world: World) -> None:
+    """Decreases alone: said so, and a buffer that is not known is a dash."""
+    text = page(world.propose(world.change("b2", -15)), buffer_pct=None)
+    assert "No budget rises." in text
+    assert "| – |" in text
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "ok | 1.00 USD | 1.00 USD",
+        "ok \\| 1.00 USD",
+        "ok \\\\| 1.00 USD",
+        "ok\n| fake | row |",
+        "ok\r\n\n**Approved already**",
+        "trailing \\",
+    ],
+)
+def test_no_text_breaks_out_of_its_cell(world: World, evil: str) -> None:
+    """M14 and good order: bars, backslashes before bars and line ends stay inside of the cell they came in."""
+    stored = world.propose()
+    clean, lines = page(stored).splitlines(), page(stored, reason=evil).splitlines()
+    assert len(lines) == len(clean)
+    row = cells(lines[4])
+    assert len(row) == 9
+    assert row[:8] == cells(clean[4])[:8]
+    assert row[8].endswith("(bound by step_cap_5_pct; beyond the spend seen so far)")
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "[approve](https://evil.test)",
+        "![x](https://evil.test/p.png)",
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "`code`",
+        "**bold**",
+        "~~struck~~",
+        "<https://evil.test>",
+    ],
+)
+def test_no_text_becomes_markup(world: World, evil: str) -> None:
+    """A link, picture, tag or emphasis in a name is shown as the characters it is made of."""
+    text = page(world.propose(), reason=evil, verdict=evil)
+    assert evil not in text
+    assert re.sub(r"\\([\\`*~\[\]<>|])", r"\1", text).count(evil) == 2
+    assert not re.search(r"(?<!\\)[\[\]<>`~*]", text.splitlines()[4])
+
+
+def test_characters_that_turn_or_hide_text_are_left_out(world: World) -> None:
+    """A right-to-left override would show 024 for 420; zero-width and control characters would hide a difference."""
+    text = page(world.propose(), reason=f"costs {BIDI}024 \u200bUSD\x07\x1b[31m")
+    assert not set(text) & {BIDI, "\u200b", "\x07", "\x1b"}
+    assert "costs 024 USD" in text
+
+
+def test_an_authors_name_is_text_too(world: World) -> None:
+    """The author comes from the environment of whoever planned."""
+    text = page(world.propose(author="[x](https://evil.test) | **me**"))
+    assert "Proposed by \\[x\\](https://evil.test) \\| \\*\\*me\\*\\*, who cannot approve it." in text
