@@ -142,7 +142,7 @@ class Ledger:
     def _select(self, condition: str, params: Mapping[str, object] | None = None) -> list[Row]:
         from tasks.core.contracts import load_contract
 
-        columns = ", ".join(load_contract(TABLE).columns)
+        columns = ", ".join(f"`{column}`" for column in load_contract(TABLE).columns)  # `at` is a keyword of BigQuery
         sql = f"SELECT {columns} FROM {TABLE} {condition} ORDER BY seq"  # noqa: S608 - contract names and constants only
         return [Row(**record) for record in self._warehouse.query(sql, params).iter_rows(named=True)]
 

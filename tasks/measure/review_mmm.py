@@ -69,9 +69,15 @@ def command(run_date: date, source: str, target: str, run_id: str | None) -> Non
 
 
 def _run(warehouse: Warehouse, source: str, target: str, run_date: date, run_id: str | None) -> dict[str, object]:
+    from tasks.core.contracts import load_contract
+
     rows = warehouse.query_file("models/mmm_newest_run/query.sql", {"source": source, "target": target, "run_date": run_date})
     if run_id:
-        rows = warehouse.query("SELECT * FROM models.mmm_runs WHERE run_id = @run_id", {"run_id": run_id})
+        columns = ", ".join(load_contract("models.mmm_runs").columns)
+        rows = warehouse.query(
+            f"SELECT {columns} FROM models.mmm_runs WHERE run_id = @run_id",  # noqa: S608 - names of the contract
+            {"run_id": run_id},
+        )
     if rows.is_empty():
         wanted = f"run {run_id}" if run_id else f"run of source {source} for {target} up to {run_date}"
         raise JobError(f"models.mmm_runs has no {wanted}; run fit-mmm first")

@@ -145,7 +145,7 @@ class TableGate:
 
     def _chunks(self, days: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The rows, whole partitions at a time, about ``chunk_rows`` each."""
-        columns = ", ".join(self.contract.columns)
+        columns = ", ".join(f"`{column}`" for column in self.contract.columns)
         where = _where(self.contract, self.table)
         select = f"SELECT {columns} FROM {self.table.name} WHERE {where}"  # noqa: S608
         if self.contract.partition is None:
@@ -172,7 +172,7 @@ class TableGate:
         return list(broken.values()) or [passed]
 
     def _grain(self) -> SqlCheck:
-        grain, where = ", ".join(self.contract.grain), _where(self.contract, self.table)
+        grain, where = ", ".join(f"`{column}`" for column in self.contract.grain), _where(self.contract, self.table)
         return SqlCheck(
             self.table.name,
             "grain_is_unique",

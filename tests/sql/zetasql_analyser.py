@@ -1,13 +1,14 @@
 """ZetaSQL, Google's own analyser and reference evaluator for BigQuery's SQL, over a catalog made from the table contracts.
 
 The PyPI package runs it as WebAssembly. Compiling it takes about a minute, so wasmtime's cache is switched on: it keeps the
-compiled module under ``.local/wasmtime-cache`` and the next start takes seconds.
+compiled module under ``.local/wasmtime-cache`` and the next start takes seconds. A fresh clone makes the folder itself.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ def service() -> Any:
     from zetasql.core.local_service import ZetaSqlLocalService
 
     CACHE.mkdir(parents=True, exist_ok=True)
-    settings = CACHE / "cache.toml"
-    settings.write_text(f'[cache]\ndirectory = "{CACHE.resolve()}"\n', encoding="utf-8")
+    settings = CACHE / "cache.toml"  # beside the cache's own folder: wasmtime removes files it does not know from that
+    settings.write_text(f'[cache]\ndirectory = "{CACHE.resolve() / "compiled"}"\n', encoding="utf-8")
     plain = client.Config
 
     def cached() -> Any:
@@ -39,49 +40,67 @@ def service() -> Any:
         client.Config = plain
 
 
+def _type(name: str, *, repeated: bool = False) -> Any:
+    """ZetaSQL's type for a BigQuery type name."""
+    from zetasql.api import TypeFactory
+    from zetasql.types import TypeKind
+
+    kind = TypeFactory.create_simple_type(getattr(TypeKind, f"TYPE_{'DOUBLE' if name == 'FLOAT64' else name}"))
+    return TypeFactory.create_array_type(kind) if repeated else kind
+
+
 @functools.cache
-def _options() -> Any:
-    from zetasql.types import AnalyzerOptions, LanguageOptions
+def _language() -> Any:
+    from zetasql.types import LanguageOptions, ResolvedNodeKind
 
     service()
     language = LanguageOptions.maximum_features()
-    return AnalyzerOptions(language_options=language, default_timezone="UTC", allow_undeclared_parameters=True)
+    language.supported_statement_kinds = [
+        getattr(ResolvedNodeKind, f"RESOLVED_{name}_STMT") for name in ("QUERY", "MERGE", "UPDATE", "DELETE", "INSERT")
+    ]
+    return language
+
+
+def _options(parameters: Mapping[str, str] | None = None) -> Any:
+    """Options with the types of ``parameters``; without them a parameter takes the type its place asks for."""
+    from zetasql.types import AnalyzerOptions
+
+    typed = [AnalyzerOptions.QueryParameter(name=name, type=_type(kind)) for name, kind in (parameters or {}).items()]
+    return AnalyzerOptions(
+        language_options=_language(),
+        default_timezone="UTC",
+        allow_undeclared_parameters=parameters is None,
+        query_parameters=typed,
+    )
 
 
 @functools.cache
 def catalog() -> Any:
     """Every contract table as ``dataset.table``, with BigQuery's built-in functions."""
-    from zetasql.api import TableBuilder, TypeFactory
-    from zetasql.types import SimpleCatalog, TypeKind, ZetaSQLBuiltinFunctionOptions
+    from zetasql.api import TableBuilder
+    from zetasql.types import SimpleCatalog, ZetaSQLBuiltinFunctionOptions
 
-    kinds = {
-        "STRING": TypeKind.TYPE_STRING,
-        "INT64": TypeKind.TYPE_INT64,
-        "FLOAT64": TypeKind.TYPE_DOUBLE,
-        "BOOL": TypeKind.TYPE_BOOL,
-        "DATE": TypeKind.TYPE_DATE,
-        "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
-    }
     datasets: dict[str, list[Any]] = {}
     for contract in all_contracts():
         builder = TableBuilder(contract.table)
         for field in contract.fields:
-            kind = TypeFactory.create_simple_type(kinds[field.type])
-            builder = builder.add_column(field.name, TypeFactory.create_array_type(kind) if field.repeated else kind)
+            builder = builder.add_column(field.name, _type(field.type, repeated=field.repeated))
         datasets.setdefault(contract.dataset, []).append(builder.build())
-    options = _options().language_options
     return SimpleCatalog(
         name="project",
-        builtin_function_options=ZetaSQLBuiltinFunctionOptions(language_options=options),
+        builtin_function_options=ZetaSQLBuiltinFunctionOptions(language_options=_language()),
         catalog=[SimpleCatalog(name=name, table=tables) for name, tables in datasets.items()],
     )
 
 
-def analyse(sql: str) -> Any:
-    """The resolved statement of ``sql``; the analyser's error says what BigQuery would say."""
+def analyse(sql: str, parameters: Mapping[str, str] | None = None) -> Any:
+    """The resolved statement of ``sql``; the analyser's error says what BigQuery would say.
+
+    ``parameters`` are BigQuery type names by parameter; given, they must be all and fit where they are used.
+    """
     from zetasql.api import Analyzer
 
-    return Analyzer(_options(), catalog(), service()).analyze_statement(sql)
+    return Analyzer(_options(parameters), catalog(), service()).analyze_statement(sql)
 
 
 def _python(value: Any) -> Any:

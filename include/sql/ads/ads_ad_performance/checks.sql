@@ -35,7 +35,7 @@ WHERE ads.cost_micros > 1.001 * COALESCE(campaign.cost_micros, 0) + 1000000
 
 #warn conversions_without_clicks
 #remedy View-through conversions do this; anywhere else check the conversion settings.
-SELECT platform, account_id, campaign_id, ad_id, SUM(conversions) AS conversions, SUM(clicks) AS clicks
+SELECT platform, account_id, campaign_id, ad_id, SUM(conversions) AS all_conversions, SUM(clicks) AS all_clicks
 FROM ads.ads_ad_performance
 WHERE date >= @start_date AND date < @run_date
 GROUP BY platform, account_id, campaign_id, ad_id

@@ -89,7 +89,7 @@ WHERE date >= DATE_SUB(@run_date, INTERVAL 7 DAY)
 
 #warn conversions_without_clicks
 #remedy View-through conversions do this; anywhere else check the conversion settings of the campaign.
-SELECT platform, account_id, campaign_id, SUM(conversions) AS conversions, SUM(clicks) AS clicks
+SELECT platform, account_id, campaign_id, SUM(conversions) AS all_conversions, SUM(clicks) AS all_clicks
 FROM ads.ads_campaign_performance
 WHERE date >= @start_date AND date < @run_date
 GROUP BY platform, account_id, campaign_id

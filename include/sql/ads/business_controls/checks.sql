@@ -14,7 +14,7 @@ WHERE DATE_DIFF(period_start_date, previous_date, DAY) <> period_days
 
 #warn control_never_changes
 #remedy A constant explains nothing: leave the control out.
-SELECT source, control, MIN(value) AS value
+SELECT source, control, MIN(value) AS only_value
 FROM ads.business_controls
 WHERE source = @outcome_source AND period_start_date >= @start_date AND period_start_date < @run_date
 GROUP BY source, control

@@ -23,7 +23,7 @@ WHERE media.geo IS NULL OR outcome.geo IS NULL
 
 #warn channel_without_spend
 #remedy A model can say nothing about a channel that never spent: leave it out of the map.
-SELECT channel, SUM(spend_micros) AS spend_micros
+SELECT channel, SUM(spend_micros) AS all_spend_micros
 FROM ads.imported_media
 WHERE source = @source
 GROUP BY channel
