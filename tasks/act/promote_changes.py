@@ -35,7 +35,7 @@ def _promote(context: Context, stored: StoredSet, verdict: str | None, why: str 
             )
         if history.find("applied") is None:
             raise Refused(f"change set {stored.change_set_id} was never fully applied; roll-back-changes closes it")
-    elif history.rollback_began:
+    elif state == "verified" and history.rollback_began:
         raise Refused(f"the rollback of change set {stored.change_set_id} was begun; roll-back-changes brings it to its end")
     elif state != "verified" or verdict != "promote":
         raise Refused(f"change set {stored.change_set_id} is {state!r} and its watch says {verdict!r}; it cannot be promoted")
