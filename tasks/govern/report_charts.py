@@ -128,15 +128,16 @@ def fit(periods: pl.DataFrame, *, outcome: str) -> Markup:
 def spend_bars(rows: Sequence[tuple[str, str, float]], *, currency: str, period: str) -> Markup:
     """Spend per channel. ``rows``: (name of the channel; current, proposed or optimal; spend in currency units)."""
     data = pl.DataFrame(rows, schema=["channel", "kind", "spend"], orient="row")
-    colours = alt.Scale(domain=KINDS, range=_KIND_COLOURS)
+    kinds = [kind for kind in KINDS if kind in data["kind"]]
+    colours = alt.Scale(domain=kinds, range=[_KIND_COLOURS[KINDS.index(kind)] for kind in kinds])
 
     def draw(width: int) -> Any:
         bars = alt.Chart(data).encode(
             y=alt.Y("channel:N", title=None, sort=None, axis=alt.Axis(labelColor=INK, labelLimit=110)),
-            yOffset=alt.YOffset("kind:N", sort=KINDS),
+            yOffset=alt.YOffset("kind:N", sort=kinds),
             x=alt.X("spend:Q", title=f"spend a {period}, {currency}", axis=alt.Axis(format="~s", tickCount=width // 80)),
         )
-        filled = bars.mark_bar().encode(color=alt.Color("kind:N", scale=colours, sort=KINDS))
+        filled = bars.mark_bar().encode(color=alt.Color("kind:N", scale=colours, sort=kinds))
         labels = bars.mark_text(align="left", dx=4, color=MUTED, fontSize=11).encode(text=alt.Text("spend:Q", format=",.0f"))
         return (filled + labels).properties(width=width - 70, height=alt.Step(15))
 

@@ -9,6 +9,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from tasks.core.log import redact
 from tasks.core.money import MICROS
 from tasks.govern import report_charts as charts
 from tasks.govern import report_facts as facts
@@ -27,10 +28,23 @@ def render(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_clean,
     )
     environment.filters |= {
         name: getattr(words, name)
-        for name in ("about", "amount", "channel_name", "constraint", "day", "guardrail", "percent", "readable", "signed", "when")
+        for name in (
+            "about",
+            "amount",
+            "channel_name",
+            "constraint",
+            "day",
+            "guardrail",
+            "percent",
+            "readable",
+            "scope_name",
+            "signed",
+            "when",
+        )
     }
     model, plan = report.model, report.plan
     realised = facts.realised(report)
@@ -56,6 +70,11 @@ def render(report: Report) -> str:
         fit=charts.fit(model.fit, outcome=_unit(report)) if model and model.fit.height else None,
         cac=_cac(report),
     )
+
+
+def _clean(value: Any) -> Any:
+    """Every text that goes into the page: what looks like a token, an address or a phone number stays out (M14)."""
+    return redact(value) if type(value) is str else value  # not our own Markup, where digits of a path look like numbers
 
 
 def _period(model: Model | None) -> str:
@@ -112,6 +131,7 @@ def _bars(report: Report, channels: list[facts.Channel]) -> Markup | None:
         (words.channel_name(c.row["channel"]), kind, spend / MICROS)
         for c in channels
         for kind, spend in (("current", c.current), ("proposed", c.proposed), ("optimal", c.optimal))
+        if report.plan or kind != "proposed"
     ]
     return charts.spend_bars(rows, currency=report.currency, period=_period(report.model)) if rows else None
 

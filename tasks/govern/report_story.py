@@ -31,7 +31,8 @@ def headline(report: Report) -> str:
     if report.plan is None:
         if report.decisions.height:
             return f"No budget change on {words.day(report.decisions['run_date'][0])}"
-        return "A model, but no budget plan yet" if report.model else "Nothing planned yet"
+        is_failed = report.model is not None and report.model.verdict == "FAIL"
+        return "The model failed its review, so there is no plan" if is_failed else "A model, but no budget plan yet"
     sums = totals(report.plan)
     moved = sums.ups or sums.downs
     names = words.listed(words.channel_name(channel) for channel in moved)
@@ -75,9 +76,9 @@ def _what(report: Report) -> Answer:
     if report.plan is None:
         if report.decisions.is_empty():
             return Answer(question, "Nothing yet", "No budget plan has been made so far; this page shows the model.", "wait")
-        count = words.plural(report.decisions.height, "budget")
+        count = words.plural(report.decisions.height, "channel" if report.is_advice else "budget")
         day = words.day(report.decisions["run_date"][0])
-        return Answer(question, "No change", f"The plan of {day} leaves {count} as they are.", "wait")
+        return Answer(question, "No change", f"The plan of {day} leaves all {count} as they are.", "wait")
     sums, currency = totals(report.plan), report.currency
     text = []
     if sums.downs:
@@ -123,11 +124,10 @@ def _costs(plan: Plan, sums: Totals, report: Report) -> str:
 
 def _why_nothing(report: Report) -> Answer:
     if report.decisions.is_empty():
-        text = "A plan needs a model that has passed its review." if report.model else "There is no model yet."
-        return Answer("Why?", "No plan", text, "wait")
+        return Answer("Why?", "No plan", "A plan needs a model that has passed its review; then plan-budgets makes one.", "wait")
     counts = report.decisions["constraint"].value_counts(sort=True).sort("count", "constraint", descending=[True, False])
     parts = [f"{words.constraint(row['constraint'])} ({row['count']})" for row in counts.iter_rows(named=True)]
-    return Answer("Why?", "Held back", f"By reason and number of budgets: {'; '.join(parts)}.", "wait")
+    return Answer("Why?", "Held back", f"What held them back, and how many: {'; '.join(parts)}.", "wait")
 
 
 def _approved(report: Report, plan: Plan) -> Answer:
@@ -143,9 +143,9 @@ def _approved(report: Report, plan: Plan) -> Answer:
         if chosen["expires_at"].date() < report.run_date:
             return Answer(question, "Nobody", f"Nobody answered until {until}; unanswered means no.", "wait")
         return Answer(question, "Nobody yet", f"It waits for a person until {until}; unanswered means no.", "warn")
-    who, at = chosen["approver"], words.when(chosen["decided_at"])
+    who, at = words.person(chosen["approver"]), words.when(chosen["decided_at"])
     if chosen["decision"] == "approved":
-        return Answer(question, str(who), f"{who} approved exactly these changes on {at}.", "good")
+        return Answer(question, who, f"{who} approved exactly these changes on {at}.", "good")
     if chosen["decision"] == "rejected":
         return Answer(question, "Rejected", f"{who} said no on {at}.", "wait")
     return Answer(question, "Nobody", f"Nobody answered in time; it expired on {at}.", "wait")

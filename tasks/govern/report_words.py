@@ -34,7 +34,8 @@ STATES = {
     "rejected": ("rejected", "wait"),
     "expired": ("expired unanswered", "wait"),
 }
-VERDICTS = {"PASS": ("passed", "good"), "REVIEW": ("look at it", "warn"), "FAIL": ("failed", "bad")}
+CHECK_VERDICTS = {"PASS": ("passed", "good"), "REVIEW": ("look at it", "warn"), "FAIL": ("failed", "bad")}
+MODEL_VERDICTS = {"PASS": ("healthy", "good"), "REVIEW": ("usable with care", "warn"), "FAIL": ("not usable", "bad")}
 # What a guardrail of the watch asks for, said of one check and of the canary as a whole.
 CHECK_RESULTS = {"promote": ("holds", "good"), "keep_watching": ("not clear yet", "warn"), "roll_back": ("breached", "bad")}
 WATCH_RESULTS = {
@@ -69,7 +70,7 @@ CONSTRAINTS = {
     "none": "nothing",
     "total_constant": "the total stays the same",
     "financing": "money freed elsewhere",
-    "cac_probability": "too uncertain that the next customer is cheap enough",
+    "cac_probability": "not sure enough that more spend stays within target",
     "daily_cap": "most that may move in a day",
     "historical_cap": "highest spend seen so far",
     "floor": "floor set by the policy",
@@ -112,6 +113,17 @@ def readable(text: str) -> str:
     return re.sub("|".join(rf"\b{code}\b" for code in _CHANNELS), lambda found: _CHANNELS[found[0]], text)
 
 
+def scope_name(scope: str) -> str:
+    """``google_ads:123`` → ``Google Ads account 123``."""
+    platform, _, account = scope.partition(":")
+    return f"{PLATFORMS.get(platform, platform)} account {account}" if account else "all accounts"
+
+
+def person(user: str) -> str:
+    """A user name; of an e-mail address only what stands before the @, for the page may go anywhere."""
+    return user.partition("@")[0]
+
+
 def constraint(code: str) -> str:
     """What kept a budget from moving further, for example ``step_cap_5_pct`` → ``5 % a step``."""
     step = re.fullmatch(r"step_cap_(.+)_pct", code)
@@ -130,6 +142,13 @@ def check_value(name: str, value: float | None) -> str:
     if value is None:
         return "–"
     return percent(value, 1) if name in SHARES else f"{value:.3g}"
+
+
+def check_asked(name: str, threshold: str | None) -> str:
+    """The threshold in words, in percent where the value is."""
+    if threshold is None or name not in SHARES:
+        return threshold or "–"
+    return re.sub(r"[≤≥] ([\d.]+)", lambda found: f"{found[0][0]} {percent(float(found[1]))}", threshold)
 
 
 def _typeset(number: str) -> str:
