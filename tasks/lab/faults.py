@@ -105,6 +105,13 @@ def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None =
     return None
 
 
+def _hold(faults: list[Fault], delay: Fault) -> None:
+    """Wait as long as ``delay`` says, or until it is cleared: so a test can let a held call go at the moment it wants."""
+    deadline = time.monotonic() + delay.seconds
+    while time.monotonic() < deadline and any(fault is delay for fault in list(faults)):
+        time.sleep(min(0.02, delay.seconds))
+
+
 def raise_before(faults: list[Fault], lock: AbstractContextManager[object], call: Call) -> None:
     """Raise the fault that ends this call before the platform does anything, if one is switched on."""
 
@@ -113,7 +120,7 @@ def raise_before(faults: list[Fault], lock: AbstractContextManager[object], call
             return take(faults, kind, call)
 
     if delay := hit("delay"):
-        time.sleep(delay.seconds)
+        _hold(faults, delay)
     if fault := hit("quota"):
         wait = fault.retry_delay_seconds
         message = f"Too many requests. Retry in {wait:g} seconds."

@@ -1,6 +1,8 @@
 """Every fault, seen through the official client."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -74,6 +76,18 @@ def test_a_fault_without_a_count_lasts_until_it_is_cleared(query: Any, sandbox: 
         assert refusal(lambda: query(CAMPAIGNS))[1] == "CUSTOMER_NOT_ENABLED"
     sandbox.admin.clear_faults()
     assert len(query(CAMPAIGNS)) == 11
+
+
+def test_clearing_lets_a_delayed_call_go(query: Any, sandbox: RunningSandbox) -> None:
+    sandbox.admin.fault("delay", method="search_stream", seconds=250)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(query, CAMPAIGNS)
+        deadline = time.monotonic() + 60
+        while sandbox.admin.faults()[0]["hits"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not call.done()
+        sandbox.admin.clear_faults()
+        assert len(call.result(timeout=60)) == 11
 
 
 def test_a_duplicated_page_repeats_its_rows(query: Any, sandbox: RunningSandbox) -> None:

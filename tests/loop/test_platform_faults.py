@@ -34,7 +34,7 @@ def test_a_row_that_is_refused_stops_the_set_and_the_rest_is_restored(stage_at: 
     assert stage.state() == "rolled_back"
     assert "no canary has to be rolled back" in stage.must("roll-back-changes", "--live")
     assert stage.run("apply-changes", "--live").code == 4, "a set that failed is not applied again"
-    stage.must("verify-ledger")
+    assert stage.ledger.problems() == []
 
 
 def test_a_row_that_would_be_refused_is_found_before_anything_is_set(stage_at: At) -> None:
@@ -99,7 +99,7 @@ def test_a_sunset_version_is_told_as_what_it_is(stage_at: At) -> None:
     assert "set API_VERSION in tasks/platforms/google_ads/version.py to a newer version" in ran.err
     assert (amounts, "validated") == (stage.amounts(), stage.state())
     stage.sandbox.admin.clear_faults()
-    stage.must("apply-changes", "--live")
+    assert "would apply" in stage.must("apply-changes")
 
 
 def test_the_kill_switch_stops_a_running_apply_at_its_next_budget(stage_at: At) -> None:
@@ -107,10 +107,11 @@ def test_the_kill_switch_stops_a_running_apply_at_its_next_budget(stage_at: At) 
     stage = stage_at("validated")
     planned, amounts = stage.change_set(), stage.amounts()
     first = planned.changes[0]
-    stage.sandbox.admin.fault("delay", method="mutate", seconds=8)
+    stage.sandbox.admin.fault("delay", method="mutate", seconds=300)
     apply = stage.start("apply-changes", "--live")
     until(lambda: hits(stage) == 1, "the first mutation")
     stage.must("kill", "--why", "stop at once", day=None)
+    stage.sandbox.admin.clear_faults()
     _, err = apply.communicate(timeout=120)
     assert (apply.returncode, "stop at once" in err) == (4, True), err
     assert [(first.budget_id, first.amount_before_micros, first.amount_after_micros)] == stage.made()
