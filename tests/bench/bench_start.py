@@ -2,9 +2,9 @@
 
 `.venv/bin/python tests/bench/bench_start.py [--repeats 7]`
 
-Each command runs as a whole process, as a pod or a local task runs it: interpreter, imports, work, exit. The smallest wall time of
-several runs counts, since everything that disturbs a run makes it longer; ``cpu_s`` is the smallest processor time, which a busy
-machine disturbs less. ``--help`` answers from the index without importing any job; the light jobs import their module, and
+Each command runs as a whole process, as a pod or a local task runs it: interpreter, imports, work, exit. The smallest wall time
+of several runs counts, since everything that disturbs a run makes it longer; ``cpu_s`` is the smallest processor time, which a
+busy machine disturbs less. ``--help`` answers from the index without importing any job; the light jobs import their module, and
 those with a query open an empty warehouse, translate the SQL and read.
 """
 

@@ -1,4 +1,4 @@
-"""How fast the local warehouse takes and answers: ten million ad rows loaded, merged again and summed by week and channel. Prints JSON.
+"""How fast the local warehouse is: ten million ad rows loaded, merged again and summed by week and channel. Prints JSON.
 
 `.venv/bin/python tests/bench/bench_warehouse.py [--rows 10000000]`
 

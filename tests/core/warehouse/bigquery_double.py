@@ -5,6 +5,16 @@
 It answers what the warehouse backend uses: datasets, tables (get, insert, patch, delete, expiry), load jobs (multipart and
 resumable upload of Parquet), query jobs (SELECT, MERGE, UPDATE with typed parameters), paged results, and errors in Google's
 format. Statements run one after another, so a statement is atomic and serialised, as one statement on BigQuery is.
+
+It refuses what BigQuery refuses on that way: unknown tables and columns, a NULL in a REQUIRED column, missing parameters, a load
+whose schema or Parquet types are not the table's, a list column without list inference, required columns added to a table, two
+source rows for one target row in a MERGE, DML without WHERE, two result columns of one name, layouts and labels that BigQuery
+does not take. Rows of a query without ORDER BY come back shuffled, so that nobody comes to rely on an order.
+
+What it does not prove: that BigQuery's analyser takes the SQL (DuckDB casts more freely; ``--statements`` writes every
+statement to a file, and tests/loop has ZetaSQL analyse them), permissions, quotas, billing, locations, and conflicts between
+statements that run at once. Its SELECTs go through the product's own dialect layer, so a mistake of that layer shows on both
+sides; test_dialect_against_zetasql.py holds the layer against Google's reference evaluator.
 """
 
 from __future__ import annotations
@@ -142,17 +152,20 @@ class Double(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, statements: Path | None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.store = Store(path)
+        self.store = Store(path, statements)
         self.uploads: dict[str, tuple[Any, bytearray]] = {}
 
 
 @contextmanager
-def bigquery_double(path: Path) -> Iterator[dict[str, str]]:
-    """Run the double as its own process on the file ``path``; gives the environment that points the warehouse at it."""
+def bigquery_double(path: Path, statements: Path | None = None) -> Iterator[dict[str, str]]:
+    """Run the double as its own process on the file ``path``; gives the environment that points the warehouse at it.
+
+    With ``statements`` every statement it is sent is written to that file.
+    """
     process = subprocess.Popen(
-        [sys.executable, __file__, "--path", str(path)],
+        [sys.executable, __file__, "--path", str(path), *(["--statements", str(statements)] if statements else [])],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -174,8 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
     parser.add_argument("--path", default=":memory:", help="DuckDB file that keeps the tables (default: memory)")
+    parser.add_argument("--statements", type=Path, help="write every statement and its parameters' types to this file")
     options = parser.parse_args()
-    server = Double(options.port, options.path)
+    server = Double(options.port, options.path, options.statements)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)  # noqa: T201  # the address is this program's result
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -37,6 +40,9 @@ _RESULT = {
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
 }
 _REPLIES: dict[str, type] = {"INT64": int, "FLOAT64": float, "STRING": str}
+_UNCLUSTERABLE = {"FLOAT"}
+_MAX_CLUSTERED = 4
+_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 
 
 class WireError(Exception):
@@ -58,9 +64,13 @@ def _name(*parts: str) -> str:
 
 
 class Store:
-    """All state of the double; every public method holds one lock, so statements never overlap."""
+    """All state of the double; every public method holds one lock, so statements never overlap.
 
-    def __init__(self, path: str) -> None:
+    With ``statements`` every statement and the types of its parameters are written there, one JSON object a line.
+    """
+
+    def __init__(self, path: str, statements: Path | None = None) -> None:
+        self._statements = statements
         self._db = duckdb.connect(path)
         self._do("SET TimeZone='UTC'")
         self._do("CREATE SCHEMA IF NOT EXISTS _double")
@@ -103,6 +113,7 @@ class Store:
             if self._do("SELECT 1 FROM _double.resources WHERE dataset = ? AND name = ?", [dataset, table]):
                 raise WireError(409, "duplicate", f"Already Exists: Table {project}:{dataset}.{table}")
             fields = resource["schema"]["fields"]
+            _check_layout(resource)
             columns = ", ".join(
                 _name(f["name"]) + " " + _type(f) + (" NOT NULL" if f.get("mode") == "REQUIRED" else "") for f in fields
             )
@@ -180,26 +191,36 @@ class Store:
         reference = config["destinationTable"]
         fields = self.table(project, reference["datasetId"], reference["tableId"])["schema"]["fields"]
         target = _name(reference["datasetId"], reference["tableId"])
+        _check_load_schema(config, fields)
         if config.get("writeDisposition") == "WRITE_TRUNCATE":
             self._do(f"DELETE FROM {target}")
         with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
             file.write(content)
             file.flush()
-            columns = ", ".join(_name(field["name"]) for field in fields)
+            found = {name: kind for name, kind, *_ in self._do("DESCRIBE SELECT * FROM read_parquet(?)", [file.name])}
+            _check_parquet(found, fields)
+            columns = ", ".join(_name(name) for name in found)
             rows = self._do(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM read_parquet(?)", [file.name])
         return {"outputRows": str(rows[0][0]), "inputFiles": "1"}
 
     def _query(self, job: str, config: Mapping[str, Any]) -> dict[str, Any]:
         tree = sqlglot.parse_one(config["query"], dialect="bigquery")
         given = {p["name"]: _parameter(p) for p in config.get("queryParameters", [])}
+        self._note(config["query"], given)
+        missing = sorted({node.name for node in tree.find_all(exp.Parameter)} - set(given))
+        if missing:
+            raise WireError(400, "invalidQuery", f"Query parameter '{missing[0]}' not found")
         if isinstance(tree, exp.Query):
             return self._select(job, config["query"], {name: value for name, (_, value) in given.items()})
         if not isinstance(tree, exp.Merge | exp.Update | exp.Delete | exp.Insert):
             raise WireError(400, "invalidQuery", f"the double does not run {tree.key.upper()}")
+        if isinstance(tree, exp.Update | exp.Delete) and tree.args.get("where") is None:
+            raise WireError(400, "invalidQuery", f"{tree.key.upper()} must have a WHERE clause")
         translated = rewrite(tree, {name: kind for name, (kind, _) in given.items()})
         counts = {"INSERT": 0, "UPDATE": 0, "DELETE": 0}
         values = {name: value for name, (_, value) in given.items()}
         if isinstance(tree, exp.Merge):
+            self._check_single_match(translated, values)
             counts |= Counter(action for (action,) in self._do(f"{translated.sql('duckdb')} RETURNING merge_action", values))
         else:
             counts[tree.key.upper()] = self._do(translated.sql("duckdb"), values)[0][0]
@@ -214,10 +235,34 @@ class Store:
             },
         }
 
+    def _check_single_match(self, merge: exp.Expr, values: dict[str, object]) -> None:
+        """DuckDB's MERGE updates a row twice if two source rows match it; BigQuery refuses the statement."""
+        if not any(when.args["matched"] for when in merge.args["whens"].expressions):
+            return
+        target, source, on = (merge.args[part].sql("duckdb") for part in ("this", "using", "on"))
+        pairs, rows = self._do(
+            f"SELECT (SELECT COUNT(*) FROM {target} JOIN {source} ON {on}), "
+            f"(SELECT COUNT(*) FROM {target} WHERE EXISTS (SELECT 1 FROM {source} WHERE {on}))",
+            values,
+        )[0]
+        if pairs > rows:
+            raise WireError(400, "invalidQuery", "UPDATE/MERGE must match at most one source row for each target row")
+
+    def _note(self, sql: str, given: Mapping[str, tuple[ParameterType, object]]) -> None:
+        if self._statements is not None:
+            types = {name: f"ARRAY<{kind.name}>" if kind.is_array else kind.name for name, (kind, _) in given.items()}
+            with self._statements.open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"sql": sql, "types": types}) + "\n")
+
     def _select(self, job: str, sql: str, values: dict[str, object]) -> dict[str, Any]:
         relation = self._db.sql(to_duckdb(sql, values).sql, params=values)
         fields = [_schema(name, result_type(str(kind))) for name, kind in zip(relation.columns, relation.types, strict=True)]
-        self._rows[job] = (fields, [{"f": [{"v": _cell(value)} for value in row]} for row in relation.fetchall()])
+        if len({column.lower() for column in relation.columns}) < len(relation.columns):
+            raise WireError(400, "invalidQuery", "Duplicate column names in the result are not supported")
+        rows = relation.fetchall()
+        if sqlglot.parse_one(sql, dialect="bigquery").args.get("order") is None:
+            random.Random(len(rows)).shuffle(rows)  # BigQuery promises no order without ORDER BY; nobody may rely on one
+        self._rows[job] = (fields, [{"f": [{"v": _cell(value)} for value in row]} for row in rows])
         return {"statementType": "SELECT", "totalBytesProcessed": "0"}
 
     def results(self, project: str, job: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -241,6 +286,58 @@ class Store:
         return (
             page | ({"numDmlAffectedRows": affected} if affected else {}) | ({"pageToken": str(end)} if end < len(rows) else {})
         )
+
+
+def _invalid(message: str) -> WireError:
+    return WireError(400, "invalid", message)
+
+
+def _check_layout(resource: Mapping[str, Any]) -> None:
+    """Refuse names, labels, partitions and clusters that BigQuery refuses."""
+    fields = {field["name"]: field for field in resource["schema"]["fields"]}
+    if len({name.lower() for name in fields}) < len(resource["schema"]["fields"]):
+        raise _invalid("Duplicate field names; names differ in case only or not at all")
+    for label in (text for pair in resource.get("labels", {}).items() for text in pair):
+        if not _LABEL.fullmatch(label):
+            raise _invalid(f"Label {label!r} may hold lower-case letters, digits, _ and - only")
+    partition = resource.get("timePartitioning", {}).get("field")
+    if partition and (partition not in fields or fields[partition]["type"] not in ("DATE", "TIMESTAMP")):
+        raise _invalid(f"The field specified for partitioning cannot be used: {partition}")
+    clustered = resource.get("clustering", {}).get("fields", [])
+    if len(clustered) > _MAX_CLUSTERED:
+        raise _invalid(f"{len(clustered)} clustering fields; {_MAX_CLUSTERED} are allowed")
+    for name in clustered:
+        if name not in fields or fields[name]["type"] in _UNCLUSTERABLE or fields[name].get("mode") == "REPEATED":
+            raise _invalid(f"The field specified for clustering cannot be used: {name}")
+
+
+def _check_load_schema(config: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a load whose own schema is not the table's."""
+    held = {field["name"]: (field["type"], field.get("mode", "NULLABLE")) for field in fields}
+    for field in config.get("schema", {}).get("fields", []):
+        given = (field["type"], field.get("mode", "NULLABLE"))
+        if held.get(field["name"]) != given:
+            raise _invalid(
+                f"Provided Schema does not match Table. Field {field['name']} is {given}, not {held.get(field['name'])}"
+            )
+    if any(field.get("mode") == "REPEATED" for field in fields) and not config.get("parquetOptions", {}).get(
+        "enableListInference"
+    ):
+        raise _invalid("without enableListInference a list column of Parquet is a nested record and not an array")
+
+
+def _check_parquet(found: Mapping[str, str], fields: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a file whose columns are not those of the table: BigQuery casts nothing in a Parquet load."""
+    held = {field["name"]: field for field in fields}
+    for name, kind in found.items():
+        if name not in held:
+            raise _invalid(f"Provided Schema does not match Table. Cannot add fields (field: {name})")
+        wanted = _type(held[name]).replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+        if kind != wanted:
+            raise _invalid(f"Parquet column '{name}' has type {kind} which does not match the target type {wanted}")
+    lacking = [name for name, field in held.items() if field.get("mode") == "REQUIRED" and name not in found]
+    if lacking:
+        raise _invalid(f"Provided Schema does not match Table. Required field {lacking[0]} is missing")
 
 
 def _type(field: Mapping[str, Any]) -> str:
