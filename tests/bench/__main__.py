@@ -1,0 +1,158 @@
+"""`make bench`: every benchmark in a process of its own, then one table of the bars of DESIGN §8 against what was measured.
+
+`.venv/bin/python -m tests.bench [--only gate …] [--json]`
+
+A missed bar is said and is no failure of the command: a machine that does other things misses bars that the code meets, which is
+why processor seconds stand beside wall seconds where a benchmark has them. The exit code is 1 only if a benchmark itself broke.
+The bar of the whole loop is not measured here: `make run` prints its seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+BENCHES = {
+    "start": (ROOT / ".venv" / "bin" / "python", HERE / "bench_start.py"),
+    "dags": (ROOT / ".venv-airflow" / "bin" / "python", ROOT / "tests" / "dags" / "bench_dag_files.py"),
+    "gate": (ROOT / ".venv" / "bin" / "python", HERE / "bench_gate.py"),
+    "warehouse": (ROOT / ".venv" / "bin" / "python", HERE / "bench_warehouse.py"),
+    "mmm": (ROOT / ".venv" / "bin" / "python", HERE / "bench_mmm.py"),
+}
+# How much a benchmark's peak may grow from the smallest to the largest number of rows and still count as flat.
+FLAT_GROWTH = 1.25
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: ``ratio`` is measured / bar, or bar / measured where more is better, so at most 1 meets it."""
+
+    what: str
+    bar: str
+    measured: str
+    ratio: float
+    remark: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar is met."""
+        return self.ratio <= 1
+
+
+def _seconds(what: str, bar: float, measured: float, remark: str = "") -> Bar:
+    return Bar(what, f"≤ {bar:g} s", f"{measured:.3g} s", measured / bar, remark)
+
+
+def start_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Start of `--help` and of the slowest light job."""
+    bar, commands, slowest = result["bar"], result["commands"], result["slowest_light_job"]
+    yield _seconds("aelp2 --help", bar["help_s"], result["help_s"], f"{commands['--help']['cpu_s']:.2f} s of processor")
+    used = f"aelp2 {slowest}, {commands[slowest]['cpu_s']:.2f} s of processor"
+    yield _seconds("start of a light job", bar["light_job_s"], result["light_job_s"], used)
+
+
+def dag_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Own import cost of the dearest DAG file."""
+    dearest = max(result["seconds"], key=lambda name: result["seconds"][name])
+    yield _seconds("own cost of a DAG file", result["bar_s"], result["seconds"][dearest], dearest)
+
+
+def gate_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Rows per second and whether the peak of memory grows with the rows."""
+    wanted, rate = result["bar"]["rows_per_s"], result["rows_per_s"]
+    yield Bar("pandera gate", f"≥ {wanted / 1e6:g} M rows/s", f"{rate / 1e6:.1f} M rows/s", wanted / rate)
+    peaks = {int(rows): peak for rows, peak in result["peak_mb_by_rows"].items()}
+    few, many = min(peaks), max(peaks)
+    if few < many:
+        growth = peaks[many] / peaks[few]
+        remark = f"{peaks[few]} MB at {few / 1e6:g} M rows, {peaks[many]} MB at {many / 1e6:g} M"
+        yield Bar("memory of the gate, flat in rows", f"≤ {FLAT_GROWTH:g} ×", f"{growth:.2f} ×", growth / FLAT_GROWTH, remark)
+
+
+def warehouse_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Load and merge, and the aggregate."""
+    bar = result["bar"]
+    used = f"{result['load_and_merge_cpu_s']:.0f} s of processor, {result['load_rows_per_s'] / 1e3:.0f} k rows/s loaded"
+    yield _seconds(f"load + merge {result['rows'] / 1e6:g} M ad rows", bar["load_and_merge_s"], result["load_and_merge_s"], used)
+    used = f"{result['aggregate_cpu_s']:.2f} s of processor, {result['aggregate_groups']} groups"
+    yield _seconds("weekly × channel aggregate", bar["aggregate_s"], result["aggregate_s"], used)
+
+
+def mmm_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Our sampling against the library's default settings in the same run, and its diagnostics."""
+    diagnostics = "; ".join(
+        f"{name}: R-hat {result[f'{name}_r_hat_max']:.3f}, ESS {result[f'{name}_ess_min']:.0f}" for name in ("ours", "default")
+    )
+    what = f"MMM {result['weeks']} weeks × {result['channels']} channels"
+    bar, measured = f"≤ {result['default_s']:.3g} s (PyMC-Marketing's defaults)", f"{result['ours_s']:.3g} s"
+    yield Bar(what, bar, measured, result["ours_s"] / result["default_s"], diagnostics)
+
+
+BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
+    "start": start_bars,
+    "dags": dag_bars,
+    "gate": gate_bars,
+    "warehouse": warehouse_bars,
+    "mmm": mmm_bars,
+}
+
+
+def run_bench(name: str) -> dict[str, Any] | None:
+    """The JSON of one benchmark, or None if it broke; what it says on stderr goes on to ours."""
+    python, script = BENCHES[name]
+    begun = time.monotonic()
+    print(f"[bench] {name}: {script.relative_to(ROOT)}", file=sys.stderr, flush=True)
+    if not python.exists():
+        print(f"[bench] {name}: {python.relative_to(ROOT)} is missing; `make setup` makes it", file=sys.stderr)
+        return None
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([str(python), str(script)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env, check=False)
+    print(f"[bench] {name}: {time.monotonic() - begun:.0f} s, exit code {done.returncode}", file=sys.stderr, flush=True)
+    result: dict[str, Any] | None = json.loads(done.stdout) if done.returncode == 0 else None
+    return result
+
+
+def table(bars: list[Bar]) -> str:
+    """The bars as aligned lines."""
+    rows = [("", "what", "bar", "measured", "of bar", "")]
+    rows += [("met" if b.is_met else "MISSED", b.what, b.bar, b.measured, f"{b.ratio:.0%}", b.remark) for b in bars]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def main() -> int:
+    """Run the benchmarks asked for and print the table or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n\n")[0] if __doc__ else None)
+    parser.add_argument("--only", nargs="+", choices=list(BENCHES), default=list(BENCHES), help="run these only")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    asked = parser.parse_args()
+    load, results, bars = os.getloadavg()[0], {}, []
+    for name in asked.only:
+        results[name] = run_bench(name)
+        bars += list(BARS[name](found)) if (found := results[name]) is not None else []
+    broken = [name for name, result in results.items() if result is None]
+    if asked.json:
+        lines = [asdict(bar) | {"is_met": bar.is_met} for bar in bars]
+        print(json.dumps({"bars": lines, "results": results, "load_at_start": round(load, 2)}, indent=2))
+    else:
+        print(table(bars))
+    missed = [bar.what for bar in bars if not bar.is_met]
+    busy = f"; the machine's load was {load:.1f} on {os.cpu_count()} cores when this began"
+    print(f"[bench] bars missed: {', '.join(missed) or 'none'}{busy}", file=sys.stderr)
+    for name in broken:
+        print(f"[bench] {name} broke; its own words are above", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
