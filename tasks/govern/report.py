@@ -10,7 +10,7 @@ import click
 from tasks.core.cli_options import run_date_option
 
 
-@click.command()
+@click.command("report")
 @run_date_option
 @click.option(
     "--source", default="platforms", show_default=True, help="`platforms`, or the name of an import (aelp2 import-csv)."

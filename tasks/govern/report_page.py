@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
         finalize=_clean,
     )
-    environment.filters |= {
-        name: getattr(words, name)
-        for name in (
-            "about",
-            "amount",
-            "channel_name",
-            "constraint",
-            "day",
-            "guardrail",
-            "percent",
-            "readable",
-            "scope_name",
-            "signed",
-            "when",
-        )
-    }
+    environment.filters |= {name: word for name, word in vars(words).items() if inspect.isfunction(word)}
     model, plan = report.model, report.plan
     realised = facts.realised(report)
     channels = facts.channels(model, plan) if model else []

@@ -70,6 +70,9 @@ def command(run_date: date | None, expected_head: tuple[int, str] | None) -> Non
     Finds edited, missing, exchanged and moved rows, a cut-off end, transitions that may not be, and approvals or change sets that
     disagree with the chain. Exit code 3 names the first broken row. Keep the printed head somewhere else: it proves later
     that the chain was not rewritten as a whole.
+
+    \b
+    aelp2 verify-ledger
     """
     from tasks.core.ledger import Ledger
     from tasks.core.settings import load_settings
