@@ -2,7 +2,7 @@
 
 Measures every applied change against its guardrails; rolls back what breached, promotes what ended well, and writes the report.
 
-**Reads** `ads.ads_campaign_performance`, `ads.business_outcomes`, `ads.campaign_budgets`, `control.canary_changes`
+**Reads** `ads.ads_campaign_performance`, `ads.business_outcomes`, `control.change_sets`, `control.canary_changes`
 **Writes** `control.canary_watch`, `control.safety_events`, `control.kill_switch`, `control.canary_changes`, on a breach the
 budgets of the ad accounts, the report page
 **If it fails** a canary runs unwatched, or a rollback stopped because somebody else edited the budget: look now, in the account

@@ -35,6 +35,16 @@ def _schedule(call: ast.Call) -> str:
     return f"{days} {int(hour):02d}:{int(minute):02d}"
 
 
+def touched(file: Path) -> tuple[str, str]:
+    """What the docstring of a DAG file says it reads and writes."""
+    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    parts = re.fullmatch(r".*\*\*Reads\*\*(.+?)\*\*Writes\*\*(.+?)\*\*If it fails\*\*.+", doc, re.DOTALL)
+    if parts is None:
+        raise ValueError(f"{file.name}: its docstring lacks **Reads**, **Writes** or **If it fails**")
+    reads, writes = (" ".join(part.split()) for part in parts.groups())
+    return reads, writes
+
+
 def row(file: Path) -> str:
     """The table row of one DAG file."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -43,10 +53,7 @@ def row(file: Path) -> str:
     tags = next(keyword.value for keyword in dag.keywords if keyword.arg == "tags")
     stage = ", ".join(re.findall(r"Tag\.(\w+)", ast.unparse(tags))).lower()
     sentence = " ".join(doc.split("\n\n")[1].split())
-    parts = re.fullmatch(r".*\*\*Reads\*\*(.+?)\*\*Writes\*\*(.+?)\*\*If it fails\*\*.+", doc, re.DOTALL)
-    if parts is None:
-        raise ValueError(f"{file.name}: its docstring lacks **Reads**, **Writes** or **If it fails**")
-    reads, writes = (" ".join(part.split()) for part in parts.groups())
+    reads, writes = touched(file)
     runbook = f"[{file.stem}](../docs/runbooks/{file.stem}.md)"
     return f"| `{file.stem}` | {_schedule(dag)} | {stage} | {sentence} | {reads} | {writes} | {runbook} |\n"
 

@@ -29,42 +29,56 @@ class Job:
         return self.module.split(".")[1]
 
 
-_LEDGER = "control.canary_changes"
+NAMED_TABLES = "the tables named by --for"
+_SETS, _LEDGER, _ANCHORS, _SWITCH = (
+    "control.change_sets",
+    "control.canary_changes",
+    "control.ledger_anchors",
+    "control.kill_switch",
+)
+_APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
+_SAFETY = "control.safety_events"
+_SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
 
+# What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
 JOBS: dict[str, Job] = {
     "ingest-ads": Job(
         "tasks.ingest.ingest_ads",
         "Load the restatement window of every ad account below the manager account.",
+        reads=(_SPEND, "control.ingest_runs"),
         writes=(
             "ads.ads_accounts",
-            "ads.ads_campaign_performance",
+            _SPEND,
             "ads.ads_ad_performance",
             "ads.ads_conversion_action_stats",
             "ads.ads_change_events",
             "ads.campaign_budgets",
             "control.ingest_runs",
+            "control.quarantine",
         ),
     ),
     "ingest-outcomes": Job(
         "tasks.ingest.ingest_outcomes",
         "Load the business's own daily new customers and revenue.",
-        writes=("ads.business_outcomes", "ads.business_controls", "control.ingest_runs", "control.quarantine"),
+        reads=("control.ingest_runs",),
+        writes=(_OUTCOMES, "ads.business_controls", "control.ingest_runs", "control.quarantine"),
     ),
     "import-csv": Job(
         "tasks.ingest.import_csv",
         "Bring your own numbers: a weekly or daily table of spend, outcome and controls.",
-        writes=("ads.imported_media", "ads.business_outcomes", "ads.business_controls"),
+        reads=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
+        writes=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
     ),
     "validate-tables": Job(
         "tasks.quality.validate_tables",
         "Gate: check the tables a job reads; a failing critical check stops the line.",
-        reads=("the tables named by --for",),
+        reads=(NAMED_TABLES,),
         writes=("control.validation_results", "control.quarantine"),
     ),
     "fit-mmm": Job(
         "tasks.measure.fit_mmm",
         "Fit the Bayesian marketing-mix model and publish response curves.",
-        reads=("ads.ads_campaign_performance", "ads.imported_media", "ads.business_outcomes", "ads.business_controls"),
+        reads=(_SPEND, "ads.imported_media", _OUTCOMES, "ads.business_controls", "models.mmm_runs"),
         writes=(
             "models.mmm_runs",
             "models.mmm_curves",
@@ -76,7 +90,7 @@ JOBS: dict[str, Job] = {
     "review-mmm": Job(
         "tasks.measure.review_mmm",
         "Judge the newest MMM run by named checks; only PASS or REVIEW becomes live.",
-        reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_draws"),
+        reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_allocations", "models.mmm_reviews"),
         writes=("models.mmm_reviews",),
     ),
     "plan-budgets": Job(
@@ -87,83 +101,105 @@ JOBS: dict[str, Job] = {
             "models.mmm_draws",
             "models.mmm_reviews",
             "ads.campaign_budgets",
-            "ads.ads_campaign_performance",
+            _SPEND,
             "ads.ads_change_events",
-            "ads.business_outcomes",
+            _OUTCOMES,
+            "ads.imported_media",
+            _SETS,
+            "control.approvals",
+            _SWITCH,
             _LEDGER,
         ),
-        writes=("control.change_sets", "control.budget_proposals", "control.plan_decisions", _LEDGER),
+        writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
     ),
     "request-approval": Job(
         "tasks.act.request_approval",
         "Lay a change set out for a person: table of changes, why, risk, expiry.",
-        reads=("control.change_sets", "control.budget_proposals", "control.approvals", _LEDGER),
+        reads=(_SETS, "control.budget_proposals", "models.mmm_reviews", "ads.ads_change_events", _LEDGER),
     ),
     "record-approval": Job(
         "tasks.act.record_approval",
         "Record a person's decision on the exact hash of a change set.",
-        reads=("control.change_sets",),
-        writes=("control.approvals", _LEDGER),
+        reads=(_SETS, "control.approvals", _LEDGER),
+        writes=("control.approvals", *_APPEND),
     ),
     "snapshot-budgets": Job(
         "tasks.act.snapshot_budgets",
         "Read the budgets of the approved change set as they stand now.",
-        reads=("control.change_sets", "control.approvals"),
-        writes=("control.canary_budgets_snapshot", _LEDGER),
+        reads=(_SETS, "control.approvals", _SWITCH, _LEDGER),
+        writes=("control.canary_budgets_snapshot", *_APPEND, _SAFETY),
     ),
     "validate-changes": Job(
         "tasks.act.validate_changes",
         "Ask the platform to check the changes without making them.",
-        reads=("control.change_sets", "control.approvals", "control.canary_budgets_snapshot"),
-        writes=(_LEDGER,),
+        reads=(_SETS, "control.approvals", _SWITCH, _LEDGER),
+        writes=(*_APPEND, _SAFETY),
     ),
     "apply-changes": Job(
         "tasks.act.apply_changes",
         "Apply the approved change set, at most once, and read it back.",
-        reads=("control.change_sets", "control.approvals", "control.canary_budgets_snapshot", "control.kill_switch"),
-        writes=(_LEDGER, "control.safety_events"),
+        reads=(_SETS, "control.approvals", "control.canary_budgets_snapshot", _SWITCH, *_APPEND),
+        writes=(*_APPEND, _SAFETY),
         mutates=True,
     ),
     "verify-changes": Job(
         "tasks.act.verify_changes",
         "Read the budgets back and compare them with what was approved.",
-        reads=("control.change_sets",),
-        writes=(_LEDGER, "control.safety_events"),
+        reads=(_SETS, _LEDGER),
+        writes=(*_APPEND, _SAFETY),
     ),
     "watch-canary": Job(
         "tasks.act.watch_canary",
         "Measure the guardrails of every open canary; freeze the account on a CAC breach.",
-        reads=("ads.ads_campaign_performance", "ads.business_outcomes", "ads.campaign_budgets", _LEDGER),
-        writes=("control.canary_watch", "control.safety_events", "control.kill_switch", _LEDGER),
+        reads=(_SPEND, _OUTCOMES, _SETS, _SWITCH, _LEDGER),
+        writes=("control.canary_watch", _SAFETY, _SWITCH, *_APPEND),
     ),
     "promote-changes": Job(
         "tasks.act.promote_changes",
         "Close canaries whose watch ended well.",
-        reads=("control.canary_watch", _LEDGER),
-        writes=(_LEDGER,),
+        reads=(_SETS, "control.canary_watch", _LEDGER),
+        writes=_APPEND,
     ),
     "roll-back-changes": Job(
         "tasks.act.roll_back_changes",
         "Restore the exact earlier budgets of failed or breached canaries, by their receipts.",
-        reads=("control.canary_budgets_snapshot", "control.canary_watch", _LEDGER),
-        writes=(_LEDGER, "control.safety_events"),
+        reads=(_SETS, "control.canary_watch", _SWITCH, _LEDGER),
+        writes=(*_APPEND, _SAFETY),
         mutates=True,
     ),
     "verify-ledger": Job(
         "tasks.govern.verify_ledger",
         "Recompute the hash chain of the changefeed and check every transition.",
-        reads=(_LEDGER, "control.change_sets", "control.approvals"),
+        reads=(*_APPEND, _SETS, "control.approvals"),
     ),
     "kill": Job(
         "tasks.govern.kill",
         "Stop all mutations now (or, with --off, allow them again).",
-        reads=("control.kill_switch",),
-        writes=("control.kill_switch", "control.safety_events"),
+        reads=(_SWITCH, _SETS),
+        writes=(_SWITCH, _SAFETY),
     ),
     "report": Job(
         "tasks.govern.report",
         "Write one self-contained HTML page about the run.",
-        reads=("models.*", "control.*", "ads.*"),
+        reads=(
+            _SPEND,
+            _OUTCOMES,
+            "models.mmm_runs",
+            "models.mmm_reviews",
+            "models.mmm_curves",
+            "models.mmm_allocations",
+            "models.mmm_fit_weekly",
+            _SETS,
+            "control.budget_proposals",
+            "control.plan_decisions",
+            "control.approvals",
+            *_APPEND,
+            "control.canary_watch",
+            _SWITCH,
+            _SAFETY,
+            "control.ingest_runs",
+            "control.validation_results",
+        ),
     ),
     "run-sandbox": Job(
         "tasks.lab.run_sandbox",
@@ -234,8 +270,9 @@ def jobs(as_json: bool) -> None:
 
 def _check_arguments(arguments: list[str]) -> None:
     """Parse ``arguments`` as the real command would and stop before it runs; click raises on a wrong one."""
-    with cli.make_context("aelp2", arguments) as context:
-        name, command, rest = cli.resolve_command(context, [*context.protected_args, *context.args])
+    with click.Context(cli, info_name="aelp2", **cli.context_settings) as context:
+        rest = click.Command.parse_args(cli, context, list(arguments))
+        name, command, rest = cli.resolve_command(context, rest)
         if command is None or name is None:
             raise click.UsageError(f"no such command: {arguments}")
         command.make_context(name, rest, parent=context)

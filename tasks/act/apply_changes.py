@@ -145,6 +145,10 @@ def command(run_date: date, change_set_id: str | None, live: bool) -> None:
 
     Before every single mutation the kill switch, the account's freeze, the approval of exactly these bytes, the caps and the
     budget itself are read again. Exit code 3: a row failed; 4: a guard refused; roll-back-changes restores what was applied.
+
+    \b
+    aelp2 apply-changes --run-date 2026-03-02
+    aelp2 apply-changes --run-date 2026-03-02 --live
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import sets_to_act_on

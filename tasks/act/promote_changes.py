@@ -51,6 +51,10 @@ def command(run_date: date, change_set_id: str | None, why: str | None) -> None:
     """Close canaries whose watch ended well: their amounts stay.
 
     Ends well and says so if none is due. Exit code 4 if a canary is blocked by somebody's edit: a person decides then.
+
+    \b
+    aelp2 promote-changes --run-date 2026-03-05
+    aelp2 promote-changes --run-date 2026-03-05 --change-set-id ID --why "looked into"
     """
     from tasks.act.context import for_each
     from tasks.act.roll_back_changes import newest_verdicts

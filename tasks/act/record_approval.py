@@ -80,6 +80,10 @@ def command(run_date: date, change_set_id: str, sha256: str, decision: str, appr
     """Record a person's decision on the exact hash of a change set.
 
     Refused (exit code 4): an unknown set, another hash, an expired set, a set decided otherwise, an approval by its author.
+
+    \b
+    aelp2 record-approval --run-date 2026-03-02 --change-set-id ID --sha256 HASH
+        --decision approved --approver ana --approval-ref REF
     """
     from tasks.act.context import Context
 

@@ -145,6 +145,9 @@ def command(run_date: date, change_set_id: str | None) -> None:
     """Lay a change set out for a person: table of changes, why, risk, expiry.
 
     Exit code 99 if there is nothing to decide. One set is laid out a run; if other accounts wait too, the output names them.
+
+    \b
+    aelp2 request-approval --run-date 2026-03-02
     """
     from tasks.act.context import Context
     from tasks.core import xcom

@@ -157,6 +157,10 @@ def command(run_date: date, change_set_id: str | None, why: str | None, live: bo
 
     Acts on sets whose apply did not finish and on sets whose newest watch says roll_back; without any it does nothing and ends
     well. A budget that somebody else edited is left alone: exit code 4, a person decides.
+
+    \b
+    aelp2 roll-back-changes --run-date 2026-03-03
+    aelp2 roll-back-changes --run-date 2026-03-03 --change-set-id ID --why "wrong prices" --live
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import load_set

@@ -71,6 +71,9 @@ def command(run_date: date, change_set_id: str | None) -> None:
 
     apply-changes compares with this snapshot right before each mutation, and a rollback restores it. A budget that was edited
     since the plan was made blocks the set. Changes nothing on the platform.
+
+    \b
+    aelp2 snapshot-budgets --run-date 2026-03-02
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import sets_to_act_on

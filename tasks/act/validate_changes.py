@@ -57,6 +57,9 @@ def command(run_date: date, change_set_id: str | None) -> None:
 
     Also checks the caps M2 to M6 for the whole set against the account as it is now. Exit code 3 if the platform would refuse
     a row: the set is failed then and nothing was changed.
+
+    \b
+    aelp2 validate-changes --run-date 2026-03-02
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import sets_to_act_on

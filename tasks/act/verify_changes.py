@@ -41,6 +41,9 @@ def command(run_date: date, change_set_id: str | None) -> None:
     """Read the budgets back and compare them with what was approved.
 
     Exit code 3 if one differs: the set is blocked then, and roll-back-changes restores what is still ours.
+
+    \b
+    aelp2 verify-changes --run-date 2026-03-02
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import sets_to_act_on

@@ -212,6 +212,9 @@ def command(run_date: date, change_set_id: str | None) -> None:
 
     Blended CAC against the days before the change, spend and delivery of the changed budgets, edits by others. Writes the verdict
     (keep_watching, promote, roll_back) and ends well also on a breach: roll-back-changes and promote-changes act on the verdict.
+
+    \b
+    aelp2 watch-canary --run-date 2026-03-03
     """
     from tasks.act.context import Context, for_each
     from tasks.act.stored import load_set

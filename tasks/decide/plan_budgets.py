@@ -46,9 +46,9 @@ def command(run_date: date, source: str, target: str, budget_change_pct: float) 
     """Propose small daily budget steps towards the optimum, within every cap. Changes nothing at a platform.
 
     \b
-    aelp2 plan-budgets --run-date 2026-02-26                        the ad accounts
-    aelp2 plan-budgets --run-date 2026-02-26 --source my_sheet      brought numbers (import-csv), advice a channel
-    aelp2 plan-budgets --run-date 2026-02-26 --budget-change-pct -5 towards a total 5 % smaller
+    aelp2 plan-budgets --run-date 2026-02-26                         # the ad accounts
+    aelp2 plan-budgets --run-date 2026-02-26 --source my_sheet       # brought numbers (import-csv), advice a channel
+    aelp2 plan-budgets --run-date 2026-02-26 --budget-change-pct -5  # towards a total 5 % smaller
 
     The optimum comes from the live MMM run over all its posterior draws; each budget moves a small step towards it. Every budget
     gets a row in control.plan_decisions that says what decided, also when it is left alone. Changes go into one change set an

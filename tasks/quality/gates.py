@@ -108,7 +108,7 @@ GATES: dict[str, Gate] = {
                 GateTable("models.mmm_draws", scope=_OF_RUNS),
             ),
         ),
-        Gate("watch-canary", 37, (_PERFORMANCE, _BUDGETS, _OUTCOMES)),
+        Gate("watch-canary", 37, (_PERFORMANCE, _OUTCOMES)),
     )
 }
 

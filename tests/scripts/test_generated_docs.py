@@ -2,11 +2,14 @@
 
 import ast
 import dataclasses
+import re
 from pathlib import Path
 
+import dags_readme
 import generate_docs  # scripts/ is on the path
 import pytest
 
+from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
 from tasks.core.policy import Policy
 from tasks.core.settings import Settings, load_settings
@@ -89,3 +92,18 @@ def test_the_table_of_rules_names_every_rule_of_a_policy() -> None:
 def test_variables_read_elsewhere_are_all_explained() -> None:
     """The settings page explains exactly the variables that jobs, plugin and scripts read beside the settings."""
     assert sorted(read_outside_settings()) == list(generate_docs.OTHER_VARIABLES)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "dags").glob("*.py")), ids=lambda f: f.stem)
+def test_a_dag_names_no_table_that_its_jobs_do_not_touch(file: Path) -> None:
+    """The tables a DAG's page says it reads and writes are among those of its jobs in the CLI's index."""
+    text = file.read_text(encoding="utf-8")
+    strings = {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
+    jobs = [job for name, job in JOBS.items() if name in strings]
+    if file.stem == "budget_approval_daily":  # the shared approval gate of the plugin adds the recording of the answer
+        jobs.append(JOBS["record-approval"])
+    assert jobs
+    reads, writes = (set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", part)) for part in dags_readme.touched(file))
+    assert reads - {table for job in jobs for table in job.reads} == set()
+    assert writes - {table for job in jobs for table in job.writes} == set()
+    assert reads | writes
