@@ -1,0 +1,183 @@
+"""The page as a person sees it: in Chromium, at phone and desktop width, light and dark, and on paper."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_world import PLANNED, RUN_DATE, ReportWorld
+
+from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.govern.report_data import read_report
+from tasks.govern.report_page import render
+
+pytestmark = pytest.mark.slow
+PHONE, DESKTOP = 390, 1280
+VIEWS = [(width, scheme) for width in (PHONE, DESKTOP) for scheme in ("light", "dark")]
+_ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--no-first-run"
+)
+# WCAG 2.2, success criterion 1.4.3: 4.5 : 1 for normal text.
+_CONTRAST = """() => {
+  const channel = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 };
+  const numbers = css => (css.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = el => { for (; el; el = el.parentElement) {
+    const c = numbers(getComputedStyle(el).backgroundColor); if (c.length === 3 || c[3] === 1) return c }
+    return [255, 255, 255] };
+  const poor = []; let seen = 0;
+  for (const el of document.querySelectorAll('body *')) {
+    if (![...el.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !el.getClientRects().length) continue;
+    const style = getComputedStyle(el), ink = numbers(el.closest('svg') ? style.fill : style.color);
+    const [a, b] = [light(ink), light(ground(el))].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
+    seen += 1; if (!(ratio >= 4.5)) poor.push(`${el.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return [seen, poor];
+}"""
+_OVERLAPS = """() => [...document.querySelectorAll('.role-axis-label')].flatMap(group => {
+  const boxes = [...group.querySelectorAll('text')].filter(t => t.textContent && +getComputedStyle(t).opacity > 0)
+    .map(t => [t.textContent, t.getBoundingClientRect()]).filter(([, box]) => box.width);
+  return boxes.flatMap(([one, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => `${one} / ${other}`));
+})"""
+_PICTURES = """() => [...document.querySelectorAll('svg')].filter(s => s.getClientRects().length).map(s => {
+  const box = s.getBoundingClientRect();
+  return {label: s.getAttribute('aria-label'), width: box.width, height: box.height, scale: box.width / s.viewBox.baseVal.width};
+})"""
+
+
+@dataclass
+class Opened:
+    """A page in the browser and what went wrong while it was opened."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A page with everything on it, and one with the model only."""
+    folder = tmp_path_factory.mktemp("pages")
+    made: dict[str, Path] = {}
+    with pytest.MonkeyPatch.context() as environment:
+        world = ReportWorld(DuckDBWarehouse(folder / "w.duckdb"), environment)
+        world.model("REVIEW")
+        made["model"] = _write(world, folder / "model.html", PLANNED)
+        world.decisions(("7001", "hold", "total_constant", "SEARCH_BRAND spends 789.77 USD a day, its optimum is 254.07 USD"))
+        world.plan()
+        world.decide("approved")
+        world.apply()
+        world.roll_back()
+        world.daily(after=20.0)
+        world.loads("quota exceeded, retry in 40,591 s")
+        made["full"] = _write(world, folder / "full.html", RUN_DATE)
+    return made
+
+
+def _write(world: ReportWorld, path: Path, run_date: date) -> Path:
+    path.write_text(render(read_report(world.warehouse, run_date=run_date, source="platforms")), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install --no-install-recommends chromium fonts-dejavu-core")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS.split())
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def show(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
+    """Opens one of the pages; every folded part is opened too, so that it is measured."""
+    contexts = []
+
+    def opened(name: str, width: int, scheme: str) -> Opened:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        found = Opened(context.new_page())
+        found.page.on("request", lambda request: found.requests.append(request.url))
+        found.page.on("console", lambda message: found.complaints.append(message.text))
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.goto(files[name].as_uri())
+        found.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("name", ["full", "model"])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_page_fits_every_screen_and_calls_nobody(
+    show: Any, files: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
+    """No sideways scrolling of the page, no message in the console, no request but for the file itself."""
+    opened = show(name, width, scheme)
+    assert opened.page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]") == [width, width]
+    assert opened.complaints == []
+    assert opened.requests == [files[name].as_uri()]
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_every_text_stands_out_from_its_ground(show: Any, width: int, scheme: str) -> None:
+    """4.5 : 1 or more for all text, that of the pictures included, in both schemes; dark is really dark."""
+    page = show("full", width, scheme).page
+    seen, poor = page.evaluate(_CONTRAST)
+    assert poor == []
+    assert seen > 200
+    grounds = {"light": "rgb(244, 246, 248)", "dark": "rgb(17, 21, 27)"}
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == grounds[scheme]
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_pictures_are_seen_once_and_large_enough_to_read(show: Any, width: int) -> None:
+    """Two response curves, spend, fit and CAC; shrunk by a tenth at most, so that 11 px text stays text; no label on another."""
+    page = show("full", width, "light").page
+    pictures = page.evaluate(_PICTURES)
+    assert len(pictures) == 5
+    assert [p["label"] for p in pictures if p["height"] < 120 or p["width"] < 200 or not 0.9 <= p["scale"] <= 1.01] == []
+    assert page.evaluate(_OVERLAPS) == []
+
+
+def test_wide_tables_scroll_inside_their_box_on_a_phone(show: Any) -> None:
+    """The box is as wide as the screen allows; the table goes on inside it."""
+    page = show("full", PHONE, "light").page
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].map(b => [b.clientWidth, b.scrollWidth, b.firstChild.tagName])"
+    )
+    assert max(client for client, _, _ in boxes) < PHONE
+    assert sum(inside > client for client, inside, _ in boxes) >= 5
+    assert {tag for _, _, tag in boxes} == {"TABLE"}
+
+
+def test_the_answers_are_what_a_phone_shows_first(show: Any) -> None:
+    """Headline and what was proposed stand on the first screen; on a desktop all answers do."""
+    assert (
+        show("model", PHONE, "light").page.evaluate("document.querySelector('.answers dd').getBoundingClientRect().bottom") < 900
+    )
+    desktop = show("full", DESKTOP, "light").page
+    assert desktop.evaluate("document.querySelector('.answers').getBoundingClientRect().bottom") < 900
+
+
+def test_on_paper_everything_is_unfolded_and_dark_on_white(show: Any, files: dict[str, Path]) -> None:
+    """Printing from a dark desktop gives a light page with the change log and the glossary on it."""
+    page = show("full", DESKTOP, "dark").page
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = false)")
+    hidden = page.evaluate("document.querySelector('dl.words').checkVisibility({contentVisibilityAuto: true})")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(25, 34, 46)"
+    assert not hidden
+    assert page.evaluate("document.querySelector('dl.words').getBoundingClientRect().height") > 100
