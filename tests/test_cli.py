@@ -15,6 +15,7 @@ from types import ModuleType
 import click
 import pytest
 from click.testing import CliRunner
+from sql.call_sites import functions, modules
 from sql.job_tables import DYNAMIC_READS, DYNAMIC_WRITES, reached, touched
 
 from tasks import cli
@@ -194,11 +195,23 @@ def test_the_lists_of_unknown_arguments_are_those_of_the_code() -> None:
     assert DYNAMIC_READS["tasks.core.ledger:Ledger._select"] == ("control.canary_changes",)
 
 
-def test_only_apply_and_roll_back_mutate() -> None:
-    """The index marks the jobs that change a live account, and these are all whose code asks a platform to change a budget."""
-    assert [name for name, job in JOBS.items() if job.mutates] == ["apply-changes", "roll-back-changes"]
-    changing = [name for name, job in JOBS.items() if "tasks.act.mutation:Mutation.send" in reached(job.module)]
-    assert set(changing) <= {"apply-changes", "roll-back-changes"}
+def functions_that_change_budgets() -> set[str]:
+    """Functions of the stages that call set_budgets and do not ask for validation only."""
+    found = set()
+    for module in modules():
+        for name, function in functions(module):
+            calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".set_budgets")]
+            asked = [ast.unparse(k.value) for n in calls for k in n.keywords if k.arg == "validate_only"]
+            if len(asked) < len(calls) or set(asked) - {"True"}:
+                found.add(f"{module}:{name}")
+    return found
+
+
+def test_the_jobs_marked_as_mutating_are_those_that_can_change_a_budget() -> None:
+    """One function alone changes budgets, and the jobs that reach it are the ones the index marks."""
+    assert functions_that_change_budgets() == {"tasks.act.mutation:Mutation.carry_out"}
+    changing = [name for name, job in JOBS.items() if functions_that_change_budgets() & reached(job.module)]
+    assert changing == [name for name, job in JOBS.items() if job.mutates] == ["apply-changes", "roll-back-changes"]
 
 
 # --- exit codes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +282,53 @@ def test_the_queries_of_the_loop_are_valid_bigquery() -> None:
     statements = [Statement(name, sql, frozenset({"run_date"})) for name, sql in ast.literal_eval(queries).items()]
     assert len(statements) > 3
     assert refused(statements, lambda s: analyse(s.sql, s.types)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_leases_are_valid_bigquery() -> None:
+    """The statements that take, renew and give back a lease run only on BigQuery; the analyser knows each of them."""
+    from tasks.core.warehouse import bigquery_lease
+
+    sql = {name: text for name, text in vars(bigquery_lease).items() if isinstance(text, str) and "control.leases`" in text}
+    assert set(sql) == {"_ADD", "_TAKE", "_RENEW", "_RELEASE", "_HOLDER"}
+    types = {"name": "STRING", "holder": "STRING", "ttl": "INT64"}
+    statements = [Statement(name, text.replace("`control.leases`", "control.leases"), frozenset()) for name, text in sql.items()]
+    assert refused(statements, lambda s: analyse(s.sql, types)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_write_is_valid_bigquery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The MERGE of each kind of write, for each table, is one that BigQuery's analyser takes."""
+    from tasks.core.settings import load_settings
+    from tasks.core.warehouse import bigquery
+
+    written: list[Statement] = []
+
+    class Done:
+        dml_stats = type("Counts", (), {"inserted_row_count": 0})
+
+    def run(_client: Any, sql: str, _params: Any) -> Done:
+        written.append(Statement(sql.split("\n", 1)[0], re.sub(r"`(\w+)\.(\w+)`", r"\1.\2", sql), frozenset()))
+        return Done()
+
+    @contextmanager
+    def staged(_self: Any, contract: Any, _frame: Any) -> Iterator[str]:
+        yield contract.table  # a staging table has the columns of its table
+
+    warehouse = bigquery.BigQueryWarehouse(load_settings({"AELP2_BACKEND": "bigquery", "AELP2_GCP_PROJECT": "p"}))
+    monkeypatch.setattr(bigquery, "run", run)
+    monkeypatch.setattr(bigquery.BigQueryWarehouse, "_staged", staged)
+    monkeypatch.setattr(bigquery.BigQueryWarehouse, "_client", None)
+    monkeypatch.setattr(bigquery.BigQueryWarehouse, "create", lambda _self, _table: None)
+    monkeypatch.setattr(bigquery.BigQueryWarehouse, "_lease", lambda _self, _name: None)
+    monkeypatch.setattr(bigquery, "hold", lambda _lease, wait_seconds: nullcontext())
+    for contract in all_contracts():
+        empty = contract.empty_frame()
+        warehouse.merge(contract.name, empty)
+        warehouse._merge(contract, empty, on=bigquery._same_grain(contract), clauses=bigquery._insert(contract))
+        if contract.partition:
+            warehouse.replace_partitions(contract.name, empty, partitions=[date(2026, 3, 1)])
+    assert len(written) > 2 * len(all_contracts())
+    assert refused(written, lambda s: analyse(s.sql)) == {}
