@@ -278,18 +278,22 @@ def test_offending_rows_are_quarantined_once_and_results_do_not_pile_up(healthy:
             )
         )
     assert counts[0] == counts[1]
-    assert counts[0][1] == 1
-    kept = warehouse.query("SELECT table_name, check, row_json FROM control.quarantine").row(0, named=True)
-    assert (kept["table_name"], kept["check"]) == (PERFORMANCE, "cost_micros at least(0)")
-    assert json.loads(kept["row_json"])["cost_micros"] == -5
+    kept = warehouse.query("SELECT table_name, check, row_json FROM control.quarantine").to_dicts()
+    # The campaign's negative cost also lies below what its ads cost: two findings, one row each.
+    assert {(row["table_name"], row["check"]) for row in kept} == {
+        (PERFORMANCE, "cost_micros at least(0)"),
+        ("ads.ads_ad_performance", "ads_above_campaign"),
+    }
+    assert [json.loads(row["row_json"])["cost_micros"] for row in kept] == [-5, -5]
 
 
 def test_a_mended_table_leaves_no_failure_of_the_day_behind(healthy: Tables, store: Store) -> None:
     """After the second run control.validation_results says what holds now."""
+    cost = last(healthy[PERFORMANCE])[0]["cost_micros"]
     _negative(healthy)
     warehouse = store(healthy)
     assert run() == 3
-    good = last(healthy[PERFORMANCE])[0] | {"cost_micros": MICROS * 100}
+    good = last(healthy[PERFORMANCE])[0] | {"cost_micros": cost}
     warehouse.merge(PERFORMANCE, pl.DataFrame([good], schema=load_schema()))
     assert run() == 0
     failed = warehouse.query("SELECT check FROM control.validation_results WHERE failures > 0 AND severity = 'critical'")
@@ -387,7 +391,7 @@ def _models(run_date: date, verdict: str, with_draws: bool = True) -> Tables:
     }  # fmt: skip
     draw = {
         "run_id": "r1", "geo": "national", "channel": "YOUTUBE", "draw": 0, "adstock_alpha": 0.5, "saturation_lam": 1.0,
-        "outcome_beta": 2.0, "spend_scale": 3.0,
+        "outcome_beta": 2.0, "spend_scale": 3.0, "spend_share": 1.0, "form": "logistic",
     }  # fmt: skip
     return {"models.mmm_runs": [run], "models.mmm_reviews": [review], "models.mmm_draws": [draw] if with_draws else []}
 
