@@ -187,6 +187,11 @@ def day(value: date | None) -> str:
     return "–" if value is None else f"{value.day} {value:%b %Y}".replace(" ", "\u00a0")
 
 
+def span(first: date, last: date) -> str:
+    """``26 Feb 2026 to 28 Feb 2026``, or the one day."""
+    return day(first) if first == last else f"{day(first)} to {day(last)}"
+
+
 def when(value: datetime | None) -> str:
     """``26 Feb 2026, 11:02 UTC``."""
     return "–" if value is None else f"{day(value)}, {value:%H:%M} UTC"
