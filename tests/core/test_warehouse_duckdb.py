@@ -91,6 +91,14 @@ def test_a_frame_that_breaks_the_contract_is_refused(warehouse: DuckDBWarehouse,
     assert counts(warehouse) == {}
 
 
+def test_rows_that_share_a_hash_but_no_grain_are_taken(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick look at hashes only ever clears rows; the values decide, so a collision refuses nothing."""
+    monkeypatch.setattr(pl.DataFrame, "hash_rows", lambda frame: pl.repeat(7, frame.height, dtype=pl.UInt64, eager=True))
+    assert warehouse.append(TABLE, outcomes((DAY1, 1.0), (DAY2, 2.0))) == 2
+    with pytest.raises(JobError, match="2 rows share a grain"):
+        warehouse.append(TABLE, outcomes((DAY3, 1.0), (DAY3, 2.0)))
+
+
 def _insert(path: Path, number: int) -> None:
     DuckDBWarehouse(path).insert_new(TABLE, outcomes((date(2026, 2, number), float(number))))
 
