@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tasks.core.changeset import Change
     from tasks.core.ledger import SetHistory
 
-_CLOSED = ("", "proposed", "approved", "rejected", "expired", "promoted", "rolled_back")
+# Nothing of the set was ever sent, or it has come to its end.
+_CLOSED = ("", "proposed", "approved", "snapshot", "rejected", "expired", "promoted", "rolled_back")
 
 
 def is_due(history: SetHistory, verdict: str | None) -> bool:

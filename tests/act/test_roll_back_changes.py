@@ -58,12 +58,14 @@ def test_a_second_rollback_does_nothing(world: World) -> None:
     assert (world.context.ledger.rows(), world.platform.calls) == (rows, calls)
 
 
-@pytest.mark.parametrize("step", ["propose", "decide", "reject", "promote"])
+@pytest.mark.parametrize("step", ["propose", "decide", "snapshot", "reject", "promote"])
 def test_without_receipts_it_is_no_work(world: World, step: str) -> None:
     """M9: a rollback task that fires because a gate failed finds nothing, asks nothing of the platform and ends well."""
     stored = world.propose()
-    if step in ("decide", "reject"):
-        world.decide(stored, "approved" if step == "decide" else "rejected")
+    if step in ("decide", "snapshot", "reject"):
+        world.decide(stored, "rejected" if step == "reject" else "approved")
+    if step == "snapshot":
+        world.snapshot(stored)
     if step == "promote":
         world.decide(stored)
         world.snapshot(stored)
@@ -73,7 +75,7 @@ def test_without_receipts_it_is_no_work(world: World, step: str) -> None:
         world.context.append(stored, "promoted")
     world.platform.calls.clear()
     assert "nothing to roll back" in world.roll_back(stored)
-    assert (world.platform.calls, due(world)) == ([], [])
+    assert (world.platform.calls, due(world), world.safety_kinds()) == ([], [], [])
 
 
 def test_changes_never_applied_get_no_rollback_rows(world: World) -> None:
