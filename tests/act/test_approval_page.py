@@ -28,11 +28,11 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_table_shows_every_change(world: World) -> None:
-    """One row per change under nine headings: budget with its campaigns, both amounts, step, gain, probability, buffer, why."""
+    """One row per change under eight headings; probability and buffer stand with increases only; each reason stands once."""
     stored = world.propose()
     lines = page(stored).splitlines()
     table = [cells(line) for line in lines if line.startswith("|")]
-    assert [len(row) for row in table] == [9] * 5
+    assert [len(row) for row in table] == [8] * 5
     assert table[2] == [
         "SEARCH_NONBRAND",
         "b1 (c1)",
@@ -42,11 +42,18 @@ def test_the_table_shows_every_change(world: World) -> None:
         "+1.2 (-0.5 to +3.0)",
         "90 %",
         "+12 %",
-        "One more new customer costs about 50.00 USD, below the target. (bound by step_cap_5_pct; beyond the spend seen so far)",
     ]
-    assert [row[1:5] for row in table[3:]] == [
-        ["b2 (c2)", "300.00 USD", "285.00 USD", "-5.0 %"],
-        ["b3 (c3, c4)", "200.00 USD", "195.00 USD", "-2.5 %"],
+    assert [[*row[1:5], *row[6:]] for row in table[3:]] == [
+        ["b2 (c2)", "300.00 USD", "285.00 USD", "-5.0 %", "–", "–"],
+        ["b3 (c3, c4)", "200.00 USD", "195.00 USD", "-2.5 %", "–", "–"],
+    ]
+    why = lines[lines.index("**Why**") + 2 : lines.index("**Before you answer**") - 1]
+    assert why == [
+        (
+            "- **b1**: One more new customer costs about 50.00 USD, below the target. "
+            "(bound by step_cap_5_pct; beyond the spend seen so far)"
+        ),
+        "- **b2, b3**: One more new customer costs about 50.00 USD, below the target. (bound by step_cap_5_pct)",
     ]
 
 
@@ -55,8 +62,10 @@ def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
     stored = world.propose()
     text = page(stored, used=30 * MICROS, p_cac_le_target=0.83)
     for words in (
-        "**3 budget changes** for account 2000000001, run date 2026-03-02.",
-        "**Total**: 40.00 USD a day is moved, 0.00 USD net; expected +3.8 new customers a week.",
+        (
+            "**3 budget changes** for account 2000000001, run date 2026-03-02: 20.00 USD a day more and 20.00 USD less, "
+            "0.00 USD net; expected +3.8 new customers a week."
+        ),
         "P(marginal CAC ≤ target) = 83 %; the policy asks for at least 80 %. Budgets b1 go beyond the highest daily spend seen.",
         "Target CAC 60.00 USD.",
         "each change ≤ 5 % of its budget; in 24 h 70.00 USD of 100.00 USD (10 % of the account's daily budget) would be used.",
@@ -93,10 +102,10 @@ def test_no_text_breaks_out_of_its_cell(world: World, evil: str) -> None:
     stored = world.propose()
     clean, lines = page(stored).splitlines(), page(stored, reason=evil).splitlines()
     assert len(lines) == len(clean)
-    row = cells(lines[4])
-    assert len(row) == 9
-    assert row[:8] == cells(clean[4])[:8]
-    assert row[8].endswith("(bound by step_cap_5_pct; beyond the spend seen so far)")
+    assert [cells(line) for line in lines[2:7]] == [cells(line) for line in clean[2:7]]
+    why = lines[lines.index("**Why**") + 2]
+    assert why.startswith("- **b1**: ")
+    assert why.endswith("(bound by step_cap_5_pct; beyond the spend seen so far)")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,8 @@ def test_no_text_becomes_markup(world: World, evil: str) -> None:
     text = page(world.propose(), reason=evil, verdict=evil)
     assert evil not in text
     assert re.sub(r"\\([\\`*~\[\]<>|])", r"\1", text).count(evil) == 2
-    assert not re.search(r"(?<!\\)[\[\]<>`~*]", text.splitlines()[4])
+    why = text.splitlines()[text.splitlines().index("**Why**") + 2].removeprefix("- **b1**")
+    assert not re.search(r"(?<!\\)[\[\]<>`~*]", why)
 
 
 def test_characters_that_turn_or_hide_text_are_left_out(world: World) -> None:
