@@ -178,13 +178,19 @@ def _publish(
     )
 
 
-def _progress() -> Callable[[str, float, int], None]:
+def _progress() -> Callable[[str, float | None, int], None]:
+    """Log what a fit is doing: each new part at once, then every three seconds."""
+    began = time.monotonic()
     last: dict[str, str | float] = {"label": "", "at": 0.0}
 
-    def report(label: str, share: float, divergences: int) -> None:
+    def report(label: str, share: float | None, divergences: int) -> None:
         now = time.monotonic()
-        if label != last["label"] or now - float(last["at"]) >= 3:
-            last.update(label=label, at=now)
+        if label == last["label"] and now - float(last["at"]) < 2.9:
+            return
+        last.update(label=label, at=now)
+        if share is None:
+            _LOG.info(label, seconds=round(now - began))
+        else:
             _LOG.info("sampling", part=label, done=f"{share:.0%}", divergences=divergences)
 
     return report

@@ -33,14 +33,14 @@ class MmmConfig:
     control_prior_sigma: float = 1.0
     fourier_prior_b: float = 0.3
     noise_prior_sigma: float = 0.5
-    sampler: str = "nutpie_low_rank"
+    sampler: str = "nutpie_low_rank_whitened"
     chains: int = 4
     draws: int = 500
-    tune: int = 600
+    tune: int = 500
     target_accept: float = 0.9
     holdout_periods: int = 8
     holdout_draws: int = 250
-    holdout_tune: int = 400
+    holdout_tune: int = 300
     bootstrap_replicates: int = 500
     risk_aversion: float = 0.5
     seed: int = 20260101

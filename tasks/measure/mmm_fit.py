@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tasks.core.errors import JobError
 from tasks.measure.mmm_config import MmmConfig
 from tasks.measure.mmm_data import MIN_PERIODS, MmmInput
 from tasks.measure.mmm_parts import Fitted, contraction_of, holdout_of, parts_of, response_of
 
-Progress = Callable[[str, float, int], None]
+Progress = Callable[[str, float | None, int], None]  # what is done, share of it or None if unknown, divergences
 
+COMPILING = "compiling the model"
+_BEAT_S = 3
 STORED_DRAWS = 500  # joint draws kept for the budget plan: P(CAC ≤ target) to within ±2 points
 
 
@@ -36,10 +40,11 @@ def fit(data: MmmInput, config: MmmConfig, progress: Progress | None = None) -> 
 
 
 def _fit_pymc(data: MmmInput, config: MmmConfig, progress: Progress | None) -> Fitted:
-    from tasks.measure.mmm_model import MmmSampler
-
     started = time.perf_counter()
-    sampler = MmmSampler(data, config)
+    with _beating(COMPILING, progress):  # 3 s where the compile cache is warm, half a minute where it is cold
+        from tasks.measure.mmm_model import MmmSampler
+
+        sampler = MmmSampler(data, config)
     posterior = sampler.sample(data, draws=config.draws, tune=config.tune, seed=config.seed, label="main fit", progress=progress)
     seen = data.first(training_periods(data, config))
     test = sampler.sample(
@@ -62,3 +67,25 @@ def _fit_pymc(data: MmmInput, config: MmmConfig, progress: Progress | None) -> F
         divergences=posterior.divergences,
         seconds=time.perf_counter() - started,
     )
+
+
+@contextmanager
+def _beating(label: str, progress: Progress | None) -> Iterator[None]:
+    """Report ``label`` at once and every few seconds until the block ends."""
+    if progress is None:
+        yield
+        return
+    over = threading.Event()
+
+    def beat() -> None:
+        progress(label, None, 0)
+        while not over.wait(_BEAT_S):
+            progress(label, None, 0)
+
+    thread = threading.Thread(target=beat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from tasks.core.errors import JobError
 from tasks.measure.mmm_config import MmmConfig
+from tasks.measure.mmm_coordinates import Coordinates, spend_grid
 from tasks.measure.mmm_data import MmmInput
 
 Floats = NDArray[np.float64]
-Progress = Callable[[str, float, int], None]  # what is sampled, share done, divergences
+Progress = Callable[[str, float | None, int], None]  # what is sampled, share done, divergences
 
 TREND = "trend"
 
@@ -87,7 +88,10 @@ class MmmSampler:
         self.has_geos = len(data.geos) > 1
         self.mmm = build_mmm(data, config)
         self._variables = _free_variables(self.mmm.model)
-        self._logp = _compile_logp(self.mmm.model)
+        self._coordinates = _coordinates(self._variables, data)
+        self._logp = _compile_logp(self.mmm.model, self._coordinates)
+        # numba compiles at the first call: here, where the caller says so, and not in the middle of sampling.
+        self._logp(self._start())
 
     def sample(self, data: MmmInput, *, draws: int, tune: int, seed: int, label: str, progress: Progress | None) -> Posterior:
         """Posterior given ``data``; ``progress`` is called every few seconds. JobError if the density has no finite start."""
@@ -97,7 +101,8 @@ class MmmSampler:
         started = time.perf_counter()
         scales = scales_of(data)
         set_data(self.mmm, data, scales)
-        start, size = self._start()
+        start = self._start()
+        size = len(start)
         function = self._logp
         value, gradient = function(start)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
@@ -119,7 +124,7 @@ class MmmSampler:
             [np.dtype("float64")],
             [(size,)],
             ["point"],
-            make_initial_point_fn=lambda chain_seed: start + np.random.default_rng(chain_seed).uniform(-1, 1, size),
+            make_initial_point_fn=self._starts,
         )
         trace = sample(
             compiled,
@@ -137,13 +142,17 @@ class MmmSampler:
         )
         return self._posterior(trace, scales, started)
 
-    def _start(self) -> tuple[Floats, int]:
+    def _starts(self, chain_seed: int) -> Floats:
+        """A start of a chain: one unit around the model's own in each of PyMC's unconstrained parameters."""
+        point = self._coordinates.to_model(self._start())
+        return self._coordinates.from_model(point + np.random.default_rng(chain_seed).uniform(-1, 1, len(point)))
+
+    def _start(self) -> Floats:
         point = self.mmm.model.initial_point(0)
-        start = np.concatenate([np.ravel(point[name]) for name, *_ in self._variables])
-        return start, len(start)
+        return self._coordinates.from_model(np.concatenate([np.ravel(point[name]) for name, *_ in self._variables]))
 
     def _posterior(self, trace: Any, scales: Scales, started: float) -> Posterior:
-        points = trace["posterior"]["point"].to_numpy()  # (chain, draw, size)
+        points = self._coordinates.to_model(trace["posterior"]["point"].to_numpy())  # (chain, draw, size)
         values: dict[str, Floats] = {}
         at = 0
         for _value_name, name, shape, backward in self._variables:
@@ -282,6 +291,16 @@ def _free_variables(model: Any) -> list[tuple[str, str, tuple[int, ...], Callabl
     return variables
 
 
+def _coordinates(variables: list[tuple[str, str, tuple[int, ...], Callable[[Floats], Floats]]], data: MmmInput) -> Coordinates:
+    at, where = 0, {}
+    for _value_name, name, shape, _backward in variables:
+        size = int(np.prod(shape, dtype=int))
+        where[name] = slice(at, at + size)
+        at += size
+    grid = spend_grid(data.spend / scales_of(data).channel)
+    return Coordinates(where["intercept_contribution"], where["saturation_beta"], where["saturation_lam"], grid)
+
+
 # PyMC names the unconstrained value of a variable by its transform.
 _BACKWARD: dict[str, Callable[[Floats], Floats]] = {
     "": lambda value: value,
@@ -290,8 +309,8 @@ _BACKWARD: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-def _compile_logp(model: Any) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Log density and gradient of the model as one function of the flat unconstrained point.
+def _compile_logp(model: Any, coordinates: Coordinates) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Log density and gradient of the model as one function of the flat point in ``coordinates``.
 
     Data stay shared variables, so pytensor's numba cache on disk serves every later fit of the same structure whatever its data.
     """
@@ -301,6 +320,7 @@ def _compile_logp(model: Any) -> Callable[[Floats], tuple[Floats, Floats]]:
     point = model.initial_point(0)
     values = [model.rvs_to_values[variable] for variable in model.free_RVs]
     [density], flat = join_nonshared_inputs(point, [model.logp(jacobian=True)], values)
+    density, flat = coordinates.density(density, flat)
     compiled: Callable[[Floats], tuple[Floats, Floats]] = pytensor.function(
         [pytensor.In(flat, borrow=True)], [density, pytensor.grad(density, flat)], mode="NUMBA", trust_input=True
     )
