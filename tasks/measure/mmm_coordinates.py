@@ -3,13 +3,14 @@
 PyMC samples ``log beta``, ``log lam`` and the intercept. That bends: data tell how much of the outcome's *variation* follows a
 channel, so ``beta`` is narrow where the curve is steep and wide where it is saturated; effects trade off against each other as
 they are, not as their logarithms; and the constant part of an effect is one with the intercept. So the sampler walks ``v`` and
-``c`` instead of ``beta`` and the intercept. With mean and sd of the saturation ``S = tanh(lam · spend / 2)`` over the window's spend:
+``c`` instead of ``beta`` and the intercept. With mean and sd of the saturation ``S = tanh(lam · spend / 2)`` over the window:
 
     beta · sqrt(sd(S)² + FLOOR²) = SOFTNESS · log(1 + e^(v / SOFTNESS))
     intercept                    = c − Σ beta · mean(S)
 
-The left side is linear in ``v`` above ``SOFTNESS`` (in units of the largest outcome), logarithmic below. Where ``S`` hardly varies the
-prior bounds ``beta``; ``FLOOR`` is the sd at which data and prior weigh the same. The figures: docs/decisions/0005-mmm-sampler.md.
+The left side is linear in ``v`` above ``SOFTNESS`` (in units of the largest outcome), logarithmic below. Where ``S`` hardly
+varies the prior bounds ``beta``; ``FLOOR`` is the sd at which data and prior weigh the same. The figures:
+docs/decisions/0005-mmm-sampler.md.
 """
 
 from __future__ import annotations
