@@ -200,7 +200,7 @@ class Money(RuleBasedStateMachine):
         self._run("prepare", shadow, lambda: validate_changes(self.context, shadow.stored, RUN_DATE))
 
     @rule(
-        steps=st.dictionaries(st.sampled_from(BUDGETS), st.integers(-5, 5), min_size=1, max_size=3),
+        steps=st.dictionaries(st.sampled_from(BUDGETS), st.sampled_from([-5, -3, -1, 1, 3, 5, 5, 6]), min_size=1, max_size=3),
         is_new_day=st.sampled_from([True, True, False]),
         swing=st.sampled_from([None] * 5 + BUDGETS),
         crash=CRASH,
@@ -210,7 +210,7 @@ class Money(RuleBasedStateMachine):
     def whole_way(
         self, steps: dict[str, int], is_new_day: bool, swing: str | None, crash: int | None, faults: list[str], undo: str
     ) -> None:
-        """A sound plan on its usual way, so that most sequences move money; somebody may meddle right before it does."""
+        """A mostly sound plan on its usual way, so that most sequences move money; somebody may meddle right before it does."""
         if is_new_day:
             self.time_passes(25)
             for scope in ("all", f"google_ads:{ACCOUNT}"):
