@@ -16,7 +16,9 @@ from aelp2_airflow.templates import ACTOR, MACROS
 NAMESPACE = "composer-user-workloads"  # Composer 3 runs user pods here and nowhere else
 KUBE_CONFIG = "/home/airflow/composer_kube_config"
 SETTINGS = "aelp2-settings"  # the ConfigMap with every AELP2_* setting that is no secret
+POLICY = "aelp2-policy"  # the ConfigMap with policy.yaml, the budget rules; without it the built-in ones hold
 _CREDENTIALS = "/etc/aelp2"
+_POLICY = "/etc/aelp2-policy"
 _SCRATCH = "/tmp"  # noqa: S108 - inside the pod, where it is an empty volume of its own
 
 
@@ -95,6 +97,8 @@ def _environment(container: Container, xcom: bool) -> list[k8s.V1EnvVar]:
     values = {"AELP2_ACTOR": ACTOR, "HOME": _SCRATCH, "PYTENSOR_FLAGS": f"base_compiledir={_SCRATCH}/pytensor"}
     if SECRETS[container.access]:
         values["AELP2_GOOGLE_ADS_CONFIG"] = f"{_CREDENTIALS}/google-ads.yaml"
+        # The same salt in every pod: with one of its own no name would match what the pod of the day before stored.
+        values["AELP2_NAME_SALT_FILE"] = f"{_CREDENTIALS}/name_salt"
     if xcom:
         values["AELP2_XCOM_FILE"] = "/airflow/xcom/return.json"
     return [k8s.V1EnvVar(name=name, value=value) for name, value in values.items()]
@@ -102,7 +106,10 @@ def _environment(container: Container, xcom: bool) -> list[k8s.V1EnvVar]:
 
 def _volumes(container: Container) -> list[k8s.V1Volume]:
     # The root file system is read-only; libraries want somewhere to put caches and temporary files.
-    volumes = [k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())]
+    volumes = [
+        k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource()),
+        k8s.V1Volume(name="policy", config_map=k8s.V1ConfigMapVolumeSource(name=POLICY, optional=True)),
+    ]
     if secret := SECRETS[container.access]:
         source = k8s.V1SecretVolumeSource(secret_name=secret, default_mode=0o440)
         volumes.append(k8s.V1Volume(name="credentials", secret=source))
@@ -110,7 +117,10 @@ def _volumes(container: Container) -> list[k8s.V1Volume]:
 
 
 def _mounts(container: Container) -> list[k8s.V1VolumeMount]:
-    mounts = [k8s.V1VolumeMount(name="tmp", mount_path=_SCRATCH)]
+    mounts = [
+        k8s.V1VolumeMount(name="tmp", mount_path=_SCRATCH),
+        k8s.V1VolumeMount(name="policy", mount_path=_POLICY, read_only=True),
+    ]
     if SECRETS[container.access]:
         mounts.append(k8s.V1VolumeMount(name="credentials", mount_path=_CREDENTIALS, read_only=True))
     return mounts

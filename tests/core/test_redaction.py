@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,25 +34,25 @@ def test_no_name_has_no_hash(name: str | None) -> None:
 def test_the_salt_is_made_once_and_private(tmp_path: Path) -> None:
     """The first call makes 32 random bytes in a file of mode 0600; the second reads them."""
     path = tmp_path / "deep" / "salt"
-    first = load_salt(path)
-    assert (path.stat().st_mode & 0o777, len(first), load_salt(path)) == (0o600, 64, first)
+    first = load_salt(path, may_create=True)
+    assert (path.stat().st_mode & 0o777, len(first), load_salt(path, may_create=True)) == (0o600, 64, first)
     assert [p.name for p in path.parent.iterdir()] == ["salt"]
 
 
 def test_processes_that_start_at_once_share_one_salt(tmp_path: Path) -> None:
     """Whoever is first makes the salt, all others use it."""
     with ThreadPoolExecutor(16) as pool:
-        salts = set(pool.map(lambda _: load_salt(tmp_path / "salt"), range(64)))
+        salts = set(pool.map(lambda _: load_salt(tmp_path / "salt", may_create=True), range(64)))
     assert len(salts) == 1
 
 
 def test_a_salt_that_others_can_read_is_refused(tmp_path: Path) -> None:
     """Readable by the group is enough to refuse; the message says what to run."""
     path = tmp_path / "salt"
-    load_salt(path)
+    load_salt(path, may_create=True)
     path.chmod(0o640)
     with pytest.raises(JobError, match=r"mode 0640.*chmod 600"):
-        load_salt(path)
+        load_salt(path, may_create=True)
 
 
 def test_a_cut_off_salt_is_refused(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_cut_off_salt_is_refused(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     path.write_text("abc")
     with pytest.raises(JobError, match="3 bytes"):
-        load_salt(path)
+        load_salt(path, may_create=True)
 
 
 def test_a_private_file_passes(tmp_path: Path) -> None:
@@ -68,3 +69,40 @@ def test_a_private_file_passes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch(mode=0o600)
     refuse_shared_file(path, "the file")
+
+
+def test_a_salt_is_not_made_where_the_warehouse_is_shared(tmp_path: Path) -> None:
+    """A pod's disk is gone after the job: a salt made there would give every name another hash each day."""
+    with pytest.raises(JobError, match=r"AELP2_NAME_SALT_FILE.*openssl rand"):
+        load_salt(tmp_path / "salt", may_create=False)
+    assert not list(tmp_path.iterdir())
+
+
+class _File:
+    """A file as the kubelet or somebody else left it: what ``stat`` says about it."""
+
+    def __init__(self, uid: int, gid: int, mode: int) -> None:
+        self._stat = os.stat_result((0o100000 | mode, 0, 0, 1, uid, gid, 0, 0, 0, 0))
+
+    def stat(self) -> os.stat_result:
+        return self._stat
+
+
+def test_a_secret_that_kubernetes_mounts_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's, mode 0440, of the pod's own group: that is how every secret looks in a pod with ``fsGroup``."""
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    monkeypatch.setattr(os, "getegid", lambda: 10001)
+    refuse_shared_file(_File(0, 10001, 0o440), "the secret")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "mode"),
+    [(0, 100, 0o440), (10001, 10001, 0o440), (0, 10001, 0o444), (0, 10001, 0o460)],
+    ids=["another group", "own file", "others read", "group writes"],
+)
+def test_what_only_looks_like_a_mounted_secret_is_refused(uid: int, gid: int, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another group, of our own, readable by others or writable by the group is no mounted secret."""
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    monkeypatch.setattr(os, "getegid", lambda: 10001)
+    with pytest.raises(JobError, match="others on this machine can reach it"):
+        refuse_shared_file(_File(uid, gid, mode), "the secret")  # type: ignore[arg-type]

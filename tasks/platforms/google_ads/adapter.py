@@ -68,7 +68,8 @@ class GoogleAdsPlatform:
     @property
     def _labels(self) -> reporting.Labels:
         if self._labels_made is None:
-            self._labels_made = reporting.Labels(load_salt(self._settings.name_salt_file), self._brand_terms)
+            salt = load_salt(self._settings.name_salt_file, may_create=self._settings.backend == "duckdb")
+            self._labels_made = reporting.Labels(salt, self._brand_terms)
         return self._labels_made
 
     def _service(self, name: str) -> Any:
