@@ -27,7 +27,8 @@ with DAG(
 ):
     watch = pod("watch-canary", access="read")
     # One after the other: both write the changefeed, and a breach must be answered before anything is declared good.
-    roll_back = pod("roll-back-changes", "--live", access="mutate")
+    # Whatever the watch ended with: a canary that cannot be measured must not keep one that breached from being undone.
+    roll_back = pod("roll-back-changes", "--live", access="mutate", trigger_rule="all_done")
     promote = pod("promote-changes", trigger_rule="none_failed_min_one_success")
     report = pod("report", image="report", trigger_rule="all_done")
     # The report is written whatever happened; this marker keeps a failure before it from being painted green.

@@ -154,5 +154,5 @@ def command(run_date: date, change_set_id: str | None, live: bool) -> None:
     from tasks.act.stored import sets_to_act_on
 
     context = Context.from_environment()
-    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id)
+    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id, ready=("validated",))
     for_each(sets, lambda s: apply_changes(context, s, run_date) if live else describe(context, s))

@@ -78,7 +78,10 @@ def blended_cac(baseline: Sequence[Day], watch: Sequence[Day], *, tolerance_pct:
 
 
 def budget_spend(budget_id: str, amount_micros: int, daily_spend_micros: Sequence[int]) -> Guardrail:
-    """No day may cost more than the platform may charge for the budget."""
+    """No day may cost more than the platform may charge for the budget.
+
+    ``amount_micros`` is the larger of the amounts before and after the change: on its day the earlier one held for some hours.
+    """
     highest, limit = max(daily_spend_micros, default=0), OVERDELIVERY * amount_micros
     detail = f"highest day {highest / MICROS:.2f}, budget {amount_micros / MICROS:.2f}, at most {OVERDELIVERY} times that"
     result: Result = "roll_back" if highest > limit else "promote"

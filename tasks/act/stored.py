@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+import click
+
 from tasks.core.changeset import ChangeSet, parse
 from tasks.core.errors import JobError, NothingToDo, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.core.ledger import Ledger
     from tasks.core.warehouse import Warehouse
 
@@ -98,10 +102,15 @@ def load_approval(warehouse: Warehouse, change_set_id: str) -> Approval | None:
     return Approval(**frame.row(0, named=True)) if frame.height else None
 
 
-def sets_to_act_on(warehouse: Warehouse, ledger: Ledger, run_date: date, change_set_id: str | None) -> list[StoredSet]:
+def sets_to_act_on(
+    warehouse: Warehouse, ledger: Ledger, run_date: date, change_set_id: str | None, *, ready: Sequence[str]
+) -> list[StoredSet]:
     """The named set, or the live set of each account of ``run_date`` that got furthest (the newest of equals).
 
-    NothingToDo if the day has no live set.
+    ``ready`` are the states the step begins from. If sets of some accounts are ready, those of the others are left out with a
+    line: an account whose set nobody has answered yet, or whose canary was applied by an earlier run of the day, does not hold
+    the approved ones up. If none is ready all are returned, and the step's own guards say why not. NothingToDo if the day has no
+    live set.
     """
     if change_set_id is not None:
         return [load_set(warehouse, change_set_id)]
@@ -116,4 +125,11 @@ def sets_to_act_on(warehouse: Warehouse, ledger: Ledger, run_date: date, change_
             best[key] = (order, stored)
     if not best:
         raise NothingToDo(f"no live change set of {run_date}: the plan proposed none, or the system is in shadow mode")
-    return [stored for _, stored in best.values()]
+    sets = [stored for _, stored in best.values()]
+    states = {s.change_set_id: ledger.history(s.change_set_id).state for s in sets}
+    chosen = [s for s in sets if states[s.change_set_id] in ready] or sets
+    for left_out in sets:
+        if left_out not in chosen:
+            state = states[left_out.change_set_id] or "not in the ledger"
+            click.echo(f"{left_out.change_set_id}: left out, it is {state!r}; this step begins from {' or '.join(ready)}")
+    return chosen

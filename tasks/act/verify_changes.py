@@ -49,5 +49,5 @@ def command(run_date: date, change_set_id: str | None) -> None:
     from tasks.act.stored import sets_to_act_on
 
     context = Context.from_environment()
-    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id)
+    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id, ready=("applied", "verified"))
     for_each(sets, lambda stored: verify_changes(context, stored, run_date))

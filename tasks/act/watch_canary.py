@@ -97,7 +97,8 @@ def measure(context: Context, stored: StoredSet, change_set: ChangeSet, run_date
         own = by_budget.filter(by_budget["budget_id"] == change.budget_id)
         before = own.filter(own["date"] < start)["cost_micros"].to_list()
         after = own.filter(own["date"] >= start)["cost_micros"].to_list()
-        found.append(guardrails.budget_spend(change.budget_id, change.amount_after_micros, after))
+        larger = max(change.amount_before_micros, change.amount_after_micros)
+        found.append(guardrails.budget_spend(change.budget_id, larger, after))
         found.append(guardrails.delivery(change.budget_id, before, after, days_loaded))
     return found, min(len(watch), days_loaded)
 

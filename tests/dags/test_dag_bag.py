@@ -258,6 +258,14 @@ def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict
     assert {"validate_changes", "snapshot_budgets"} <= _upstream(canary.get_task("apply_changes"))
 
 
+def test_a_watch_that_failed_holds_no_rollback_up_and_promotes_nothing(composer_bag: dict[str, DAG]) -> None:
+    """One canary that cannot be measured fails the task; the breach of another one is undone all the same."""
+    watch = composer_bag["budget_watch_daily"]
+    rules = {task.task_id: task.trigger_rule.value for task in watch.tasks}
+    assert ("all_done", "none_failed_min_one_success") == (rules["roll_back_changes"], rules["promote_changes"])
+    assert {"watch_canary", "roll_back_changes"} <= watch.get_task("promote_changes").upstream_task_ids
+
+
 def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG]) -> None:
     """DESIGN §5: the sensor watches the marker; twins share schedule and start; silence is never yes; timeouts fit the day."""
     approval, canary = composer_bag["budget_approval_daily"], composer_bag["budget_canary_daily"]
