@@ -84,7 +84,8 @@ GATES: dict[str, Gate] = {
             (
                 _ACCOUNTS,
                 _PERFORMANCE,
-                GateTable("ads.ads_ad_performance", origin="platforms"),
+                # Performance Max has no ads: an advertiser with nothing else has no row here.
+                GateTable("ads.ads_ad_performance", needs_rows=False, is_sparse=True, origin="platforms"),
                 GateTable("ads.ads_conversion_action_stats", needs_rows=False, is_sparse=True, origin="platforms"),
                 _EVENTS,
                 _BUDGETS,

@@ -262,7 +262,7 @@ def test_a_watch_that_failed_holds_no_rollback_up_and_promotes_nothing(composer_
     """One canary that cannot be measured fails the task; the breach of another one is undone all the same."""
     watch = composer_bag["budget_watch_daily"]
     rules = {task.task_id: task.trigger_rule.value for task in watch.tasks}
-    assert ("all_done", "none_failed_min_one_success") == (rules["roll_back_changes"], rules["promote_changes"])
+    assert (rules["roll_back_changes"], rules["promote_changes"]) == ("all_done", "none_failed_min_one_success")
     assert {"watch_canary", "roll_back_changes"} <= watch.get_task("promote_changes").upstream_task_ids
 
 

@@ -458,3 +458,39 @@ def test_a_checks_file_that_breaks_the_format_is_refused(text: str, expected: st
 
     with pytest.raises(JobError, match=expected):
         parse_checks("ads.t", text)
+
+
+def _landed(first: date, last_day: date) -> Row:
+    """A load of account 111 whose days ``first`` to ``last_day`` landed."""
+    return {
+        "platform": "google_ads",
+        "account_id": "111",
+        "run_date": RUN_DATE,
+        "start_date": first,
+        "end_date": last_day,
+        "status": "succeeded",
+        "rows": 1,
+        "duplicates": 0,
+        "api_version": "v26",
+        "finished_at": LOADED,
+    }
+
+
+def test_a_day_that_landed_without_delivery_is_no_gap(healthy: Tables, store: Store) -> None:
+    """A platform sends no row for a day on which everything was paused: the load covered it, so nothing is missing."""
+    _hole(healthy)
+    healthy["control.ingest_runs"] = [_landed(DAYS[0], DAYS[-1])]
+    assert (PERFORMANCE, "missing_days") not in failing(store(healthy))
+
+
+def test_a_load_that_ended_before_the_gap_does_not_explain_it(healthy: Tables, store: Store) -> None:
+    """Only a load that covers the missing day does."""
+    _hole(healthy)
+    healthy["control.ingest_runs"] = [_landed(DAYS[0], DAYS[-5]), _landed(DAYS[-3], DAYS[-4])]
+    assert failing(store(healthy))[(PERFORMANCE, "missing_days")] == 1
+
+
+def test_an_advertiser_without_ads_passes(healthy: Tables, store: Store) -> None:
+    """Performance Max has no ads: whoever buys nothing else has an empty ad table, and that stops no line."""
+    healthy["ads.ads_ad_performance"] = []
+    assert failing(store(healthy)) == {}

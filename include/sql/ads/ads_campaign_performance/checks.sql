@@ -9,17 +9,36 @@ WHERE date >= @start_date AND date < @run_date
   AND DATE_DIFF(date, DATE(loaded_at), DAY) > 1
 
 #fail missing_days
-#remedy Load them with `aelp2 ingest-ads` and a run date within 30 days after the gap; a model would read the gap as no spend.
-SELECT platform, account_id, previous_date, date, DATE_DIFF(date, previous_date, DAY) - 1 AS missing_days
-FROM (
-  SELECT platform, account_id, date, LAG(date) OVER (PARTITION BY platform, account_id ORDER BY date) AS previous_date
+#remedy Load them with `aelp2 ingest-ads --start-date`; a model would read the gap as no spend.
+-- A platform sends no row for a day without delivery (a paused account, a business that rests at week-ends). A day that a load
+-- asked for and that landed is such a day; only a day no load covers is missing.
+WITH delivered AS (
+  SELECT DISTINCT platform, account_id, date
+  FROM ads.ads_campaign_performance
+  WHERE date >= @start_date AND date < @run_date
+),
+calendar AS (
+  SELECT spans.platform, spans.account_id, date
   FROM (
-    SELECT DISTINCT platform, account_id, date
-    FROM ads.ads_campaign_performance
-    WHERE date >= @start_date AND date < @run_date
-  ) AS days
-) AS steps
-WHERE DATE_DIFF(date, previous_date, DAY) > 1
+    SELECT platform, account_id, MIN(date) AS first_date, MAX(date) AS last_date
+    FROM delivered
+    GROUP BY platform, account_id
+  ) AS spans
+  CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(spans.first_date, spans.last_date)) AS date
+),
+landed AS (
+  SELECT DISTINCT runs.platform, runs.account_id, date
+  FROM control.ingest_runs AS runs
+  CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(runs.start_date, runs.end_date)) AS date
+  WHERE runs.end_date >= runs.start_date
+)
+SELECT calendar.platform, calendar.account_id, calendar.date
+FROM calendar
+LEFT JOIN delivered
+  ON delivered.platform = calendar.platform AND delivered.account_id = calendar.account_id AND delivered.date = calendar.date
+LEFT JOIN landed
+  ON landed.platform = calendar.platform AND landed.account_id = calendar.account_id AND landed.date = calendar.date
+WHERE delivered.date IS NULL AND landed.date IS NULL
 
 #fail rows_dropped
 #remedy Less than half the usual campaigns came in for the newest day: see control.ingest_runs, then load the day again.
