@@ -109,6 +109,7 @@ JOBS: dict[str, Job] = {
             "control.approvals",
             _SWITCH,
             _LEDGER,
+            "control.ingest_runs",
         ),
         writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
     ),

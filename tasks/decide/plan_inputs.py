@@ -55,8 +55,10 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     if today.is_empty():
         raise GateStop(f"ads.campaign_budgets has no budgets of {platform} for {run_date}; run ingest-ads --run-date {run_date}")
     check_currencies(today["currency_code"], model.currency_code)
-    recent = _channel_spend(warehouse, platform, run_date, RECENT_DAYS, RECENT_DAYS)
-    through = _check_fresh(warehouse, recent, policy, run_date)
+    through = _check_fresh(warehouse, platform, policy, run_date)
+    # West of UTC the day before the run date is not over when data load. A mean over whole days must not count it as empty.
+    end = through + timedelta(days=1)
+    recent = _channel_spend(warehouse, platform, end, RECENT_DAYS, RECENT_DAYS)
     blended = _blended_cac(warehouse, model, platform, through)
     own_target = policy.target_cac_micros if model.target == "new_customers" else None
     histories = Ledger(warehouse).histories(platform)
@@ -67,7 +69,7 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     switches = warehouse.query_file("control/plan_switches/query.sql").filter("is_on").to_dicts()
     return PlanInputs(
         platform=platform,
-        budgets=_budgets(warehouse, platform, run_date, today, changes, histories, switches),
+        budgets=_budgets(warehouse, platform, run_date, end, today, changes, histories, switches),
         spend=_spend(warehouse, model, platform, recent),
         target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
         blended_cac=blended,
@@ -94,14 +96,22 @@ def _channel_spend(warehouse: Warehouse, platform: str, end: date, days: int, pe
     )
 
 
-def _check_fresh(warehouse: Warehouse, recent: pl.DataFrame, policy: Policy, run_date: date) -> date:
-    """Last day of complete data behind the plan; GateStop if an account or the outcomes are older than the policy allows."""
+def _check_fresh(warehouse: Warehouse, platform: str, policy: Policy, run_date: date) -> date:
+    """Last day of complete data behind the plan; GateStop if an account or the outcomes are older than the policy allows.
+
+    An account without delivery sends no rows: what its loads covered counts as well as its newest row.
+    """
     oldest = run_date - timedelta(days=policy.max_data_age_days)
+    recent = _channel_spend(warehouse, platform, run_date, RECENT_DAYS, RECENT_DAYS)
     if recent.is_empty():
         raise GateStop(f"ads.ads_campaign_performance has no spend in the {RECENT_DAYS} days before {run_date}; run ingest-ads")
     last: dict[str, date] = {}
     for account, day in recent.select("account_id", "last_date").iter_rows():
         last[account] = max(day, last.get(account, day))
+    landed = warehouse.query_file("control/plan_landed/query.sql", {"platform": platform, "run_date": run_date})
+    for account, day in landed.iter_rows():
+        if account in last:
+            last[account] = max(last[account], day)
     stale = [f"{account} (last day {day})" for account, day in sorted(last.items()) if day < oldest]
     if stale:
         raise GateStop(
@@ -166,16 +176,24 @@ def _budgets(
     warehouse: Warehouse,
     platform: str,
     run_date: date,
+    end: date,
     today: pl.DataFrame,
     changes: Sequence[Row],
     histories: Sequence[SetHistory],
     switches: Sequence[Row],
 ) -> tuple[Budget, ...]:
-    recent_start = run_date - timedelta(days=RECENT_DAYS)
-    month_start = (run_date - timedelta(days=1)).replace(day=1)
+    """Budgets of ``run_date``; what they spent, in the complete days before ``end``."""
+    recent_start = end - timedelta(days=RECENT_DAYS)
+    month_start = (end - timedelta(days=1)).replace(day=1)
     delivery = warehouse.query_file(
         "control/plan_budget_delivery/query.sql",
-        {"platform": platform, "run_date": run_date, "recent_start_date": recent_start, "month_start_date": month_start},
+        {
+            "platform": platform,
+            "run_date": run_date,
+            "end_date": end,
+            "recent_start_date": recent_start,
+            "month_start_date": month_start,
+        },
     )
     states = warehouse.query_file(
         "control/plan_campaign_states/query.sql", {"platform": platform, "run_date": run_date, "recent_start_date": recent_start}
@@ -203,7 +221,7 @@ def _budgets(
                 channels=tuple(sorted(row["channels"])),
                 recent_spend_micros=int(seen.get("recent_spend_micros", 0)) // RECENT_DAYS,
                 month_to_date_micros=int(seen.get("month_to_date_micros", 0)),
-                month_days=(run_date - month_start).days,
+                month_days=(end - month_start).days,
                 highest_daily_spend_micros=int(seen.get("highest_daily_spend_micros", 0)),
                 budget_lost_share=seen.get("budget_lost_share"),
                 last_change=last_change(row, changes, histories),

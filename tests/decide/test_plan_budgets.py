@@ -328,3 +328,51 @@ def test_brought_numbers_are_planned_by_channel_and_never_live(warehouse: DuckDB
     assert amounts == {"SEARCH_NONBRAND": (2_000_000_000, 1_950_000_000), "YOUTUBE": (1_000_000_000, 1_050_000_000)}
     assert "the table ends on 2026-01-25, 32 days before the run date" in said
     assert plan_job("--source", "sheet").startswith("already proposed as imported-sheet-2026-02-26-")
+
+
+def test_a_last_day_that_is_not_over_yet_pulls_no_mean_down(advertiser: Advertiser, plan_job: Job) -> None:
+    """West of UTC the newest complete day is two days back: a budget that spends 95 % of its amount still counts as limited."""
+    advertiser.data_lag_days = 2
+    advertiser.utilisation = dict.fromkeys(advertiser.budgets, 0.95)
+    advertiser.write()
+    plan_job()
+    assert "not_limited_by_budget" not in {constraint for _, constraint in decisions(advertiser.warehouse).values()}
+
+
+def _paused_account(advertiser: Advertiser, landed: date) -> Advertiser:
+    """A second account that stopped spending nine days ago; its loads landed up to ``landed``."""
+    paused = Advertiser(advertiser.warehouse, account_id="2000000002", data_lag_days=9)
+    paused.budgets = {"8001": ("YOUTUBE", 500.0, ("9801",))}
+    paused.statuses = {"9801": "PAUSED"}
+    paused.write()
+    load = {
+        "platform": "google_ads",
+        "account_id": "2000000002",
+        "run_date": RUN_DATE,
+        "start_date": RUN_DATE - timedelta(days=30),
+        "end_date": landed,
+        "status": "succeeded",
+        "rows": 100,
+        "duplicates": 0,
+        "api_version": "v26",
+        "finished_at": NOW,
+    }
+    advertiser.warehouse.merge("control.ingest_runs", frame("control.ingest_runs", [load]))
+    return paused
+
+
+def test_a_paused_account_does_not_stop_the_others(advertiser: Advertiser, plan_job: Job) -> None:
+    """It sends no rows any more, but its loads landed: the plan of the other account is made, its own budget is held."""
+    _paused_account(advertiser, RUN_DATE - timedelta(days=1))
+    advertiser.write()
+    plan_job()
+    assert decisions(advertiser.warehouse)["8001"] == ("hold", "paused")
+    assert the_set(advertiser.warehouse).account_id == advertiser.account_id
+
+
+def test_an_account_whose_loads_stopped_is_stale(advertiser: Advertiser, plan_job: Job) -> None:
+    """Silence without a load is not a pause: it may spend unseen."""
+    _paused_account(advertiser, RUN_DATE - timedelta(days=9))
+    advertiser.write()
+    with pytest.raises(GateStop, match=r"stale spend: account 2000000002 \(last day 2026-02-17\)"):
+        plan_job()

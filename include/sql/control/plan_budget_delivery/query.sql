@@ -1,6 +1,7 @@
 -- What the campaigns on each budget of the run date have spent.
 -- Grain: account × budget.
--- Window: all days before the run date; the day under way is never counted, it would pull every mean down.
+-- Window: all days before end_date, the first day that is not complete in every account; an incomplete day would pull every mean
+-- down.
 -- Why: the highest day (M5) is looked for over all history, recent and month-to-date spend from their own first days on.
 WITH members AS (
   SELECT budgets.platform, budgets.account_id, budgets.budget_id, campaign_id
@@ -20,7 +21,7 @@ daily AS (
     ON performance.platform = members.platform
     AND performance.account_id = members.account_id
     AND performance.campaign_id = members.campaign_id
-  WHERE performance.date < @run_date
+  WHERE performance.date < @end_date
   GROUP BY members.account_id, members.budget_id, performance.date
 )
 SELECT
