@@ -231,7 +231,9 @@ class GoogleAdsPlatform:
         if since.tzinfo is None:
             raise JobError(f"read_changes needs a time with an offset, not {since}")
         zone = self._timezone(account_id)
-        start, end = (moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in (since, utc_now() + timedelta(days=1)))
+        # An hour before ``since``: where the clocks go back, what comes after it may bear an earlier wall-clock time.
+        asked = (since - timedelta(hours=1), utc_now() + timedelta(days=1))
+        start, end = (moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in asked)
         found = self._changes(account_id, zone, start.replace(microsecond=0), end.replace(microsecond=0))
         kept = [c for c in found if c.changed_at >= since and c.resource_type in ("CAMPAIGN_BUDGET", "CAMPAIGN")]
         return sorted(kept, key=lambda c: (c.changed_at, c.change_event_id))

@@ -1,14 +1,16 @@
 """A change log longer than one answer is read in halves, and nothing is lost or counted twice."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import JobError
-from tasks.platforms.google_ads.change_log import read_events
+from tasks.platforms.google_ads.change_log import read_events, to_change
+from tasks.platforms.google_ads.reporting import Labels
 
 START = datetime(2026, 2, 1)  # noqa: DTZ001 - the API takes wall-clock times of the account
 _BOUNDS = re.compile(r">= '([^']+)' AND \S+ < '([^']+)'")
@@ -48,3 +50,30 @@ def test_a_second_that_fills_an_answer_is_an_error() -> None:
     """It cannot be split further; what was cut off must not be lost in silence."""
     with pytest.raises(JobError, match="within the second 2026-02-01 00:00:05"):
         read_events(Log([5.1, 5.2, 5.3], 3), START, START + timedelta(minutes=1), 3)
+
+
+@pytest.mark.parametrize(
+    ("local", "utc"),
+    [
+        ("2026-11-01 01:30:00", datetime(2026, 11, 1, 9, 30, tzinfo=UTC)),
+        ("2026-11-01 00:59:59", datetime(2026, 11, 1, 7, 59, 59, tzinfo=UTC)),
+        ("2026-07-01 01:30:00", datetime(2026, 7, 1, 8, 30, tzinfo=UTC)),
+    ],
+    ids=["the hour that comes twice", "before it", "summer"],
+)
+def test_in_the_hour_that_comes_twice_the_later_time_is_taken(local: str, utc: datetime) -> None:
+    """The log bears the account's wall-clock time. The later reading keeps a change in the rolling 24 h, never lets it fall out."""
+    event = SimpleNamespace(
+        resource_name="customers/1/changeEvents/1~1~1",
+        change_date_time=local,
+        change_resource_type=0,
+        change_resource_name="customers/1/campaigns/9",
+        client_type=0,
+        user_email="",
+        resource_change_operation=0,
+        changed_fields=SimpleNamespace(paths=[]),
+        old_resource=SimpleNamespace(campaign_budget=None),
+        new_resource=SimpleNamespace(campaign_budget=None),
+    )
+    change = to_change(event, Labels(b"0" * 32, ()), "America/Los_Angeles")
+    assert change.changed_at == utc
