@@ -37,7 +37,7 @@ def read_events(ask: Ask, start: datetime, end: datetime, limit: int = queries.C
 
 def to_change(event: Any, labels: Labels, timezone: str) -> AccountChange:
     """One event; the e-mail address of who made it becomes a salted hash."""
-    # An hour of each autumn comes twice. The later one is taken: a change then counts against the rolling caps too long by an hour,
+    # An hour of each autumn comes twice. The later one is taken: a change then counts an hour too long against the rolling caps,
     # never too short.
     local = datetime.fromisoformat(event.change_date_time).replace(tzinfo=ZoneInfo(timezone), fold=1)
     paths = tuple(event.changed_fields.paths)

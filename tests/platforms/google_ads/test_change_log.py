@@ -62,7 +62,7 @@ def test_a_second_that_fills_an_answer_is_an_error() -> None:
     ids=["the hour that comes twice", "before it", "summer"],
 )
 def test_in_the_hour_that_comes_twice_the_later_time_is_taken(local: str, utc: datetime) -> None:
-    """The log bears the account's wall-clock time. The later reading keeps a change in the rolling 24 h, never lets it fall out."""
+    """The log bears the account's wall-clock time. The later reading never lets a change fall out of the rolling 24 h."""
     event = SimpleNamespace(
         resource_name="customers/1/changeEvents/1~1~1",
         change_date_time=local,
