@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -74,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise WireError(404, "notFound", f"no route {self.command} {parts.path}")
         except WireError as error:
             self._answer(error.status, error.body())
+        except Exception:  # a bug of the double is an answer too: a cut connection would be tried again for ten minutes
+            bug = WireError(400, "invalid", f"the double broke:\n{traceback.format_exc()}")
+            self._answer(bug.status, bug.body())
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _dispatch  # noqa: N815  # names that BaseHTTPRequestHandler looks up
 

@@ -297,13 +297,13 @@ def _check_layout(resource: Mapping[str, Any]) -> None:
     fields = {field["name"]: field for field in resource["schema"]["fields"]}
     if len({name.lower() for name in fields}) < len(resource["schema"]["fields"]):
         raise _invalid("Duplicate field names; names differ in case only or not at all")
-    for label in (text for pair in resource.get("labels", {}).items() for text in pair):
+    for label in (text for pair in (resource.get("labels") or {}).items() for text in pair):
         if not _LABEL.fullmatch(label):
             raise _invalid(f"Label {label!r} may hold lower-case letters, digits, _ and - only")
-    partition = resource.get("timePartitioning", {}).get("field")
+    partition = (resource.get("timePartitioning") or {}).get("field")  # the client writes what is not set as null
     if partition and (partition not in fields or fields[partition]["type"] not in ("DATE", "TIMESTAMP")):
         raise _invalid(f"The field specified for partitioning cannot be used: {partition}")
-    clustered = resource.get("clustering", {}).get("fields", [])
+    clustered = (resource.get("clustering") or {}).get("fields") or []
     if len(clustered) > _MAX_CLUSTERED:
         raise _invalid(f"{len(clustered)} clustering fields; {_MAX_CLUSTERED} are allowed")
     for name in clustered:

@@ -161,6 +161,12 @@ def test_a_layout_that_bigquery_does_not_take_is_refused(store: Store, more: dic
         store.create_table(PROJECT, DATASET, {**resource("u"), **more})
 
 
+def test_what_the_client_leaves_unset_is_no_layout(store: Store) -> None:
+    """The client writes null for partition, clusters and labels that are not set."""
+    unset = {"timePartitioning": None, "clustering": None, "labels": None}
+    assert store.create_table(PROJECT, DATASET, {**resource("u"), **unset})["type"] == "TABLE"
+
+
 def test_a_required_column_cannot_be_added(store: Store) -> None:
     """Nor may a column go."""
     with pytest.raises(WireError, match="Cannot add required fields"):
