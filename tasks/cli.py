@@ -93,6 +93,18 @@ JOBS: dict[str, Job] = {
         reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_allocations", "models.mmm_reviews"),
         writes=("models.mmm_reviews",),
     ),
+    "attribute-conversions": Job(
+        "tasks.measure.attribute_conversions",
+        "Credit conversions to channels by nine attribution methods; cross-check with the MMM.",
+        reads=(
+            "models.journey_paths_daily",
+            "models.mmm_runs",
+            "models.mmm_reviews",
+            "models.mmm_draws",
+            "models.mmm_allocations",
+        ),
+        writes=("models.attribution_weekly", "models.attribution_cross_check"),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",
