@@ -36,13 +36,11 @@ def command(run_date: date, source: str, target: str | None, change_set_id: str 
     from tasks.core.warehouse import open_warehouse
     from tasks.govern.report_data import read_report
     from tasks.govern.report_page import render
+    from tasks.govern.report_store import store, write_file
 
     settings = load_settings()
     found = read_report(open_warehouse(settings), run_date=run_date, source=source, target=target, change_set_id=change_set_id)
     page = render(found)
-    path = out or settings.report_dir / f"report-{source}-{run_date.isoformat()}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)  # a reader never sees half a page
-    click.echo(f"report written: {path.absolute()}")
+    name = f"report-{source}-{run_date.isoformat()}.html"
+    where = write_file(out, page) if out is not None else store(settings.report_dir, name, page)
+    click.echo(f"report written: {where}")
