@@ -32,7 +32,7 @@ def fetch(address: str, variable: str, start: date, end: date) -> str:
     shown = without_query(address)
     address = address.replace("{start}", start.isoformat()).replace("{end}", end.isoformat())
     if urlsplit(address).scheme in ("http", "https"):
-        raw = _download(address, shown, variable)
+        raw = download(address, shown, variable)
     else:
         path = Path(address)
         if not path.is_file():
@@ -47,7 +47,8 @@ def fetch(address: str, variable: str, start: date, end: date) -> str:
         raise JobError(f"{variable}={shown}: line {line} is not UTF-8; export it as CSV (UTF-8)") from None
 
 
-def _download(address: str, shown: str, variable: str) -> bytes:
+def download(address: str, shown: str, variable: str) -> bytes:
+    """Bytes of an http(s) address, at most one more than MAX_BYTES; errors as :func:`fetch`."""
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was checked
             body: bytes = answer.read(MAX_BYTES + 1)

@@ -333,8 +333,8 @@ def test_one_field_has_one_type_in_all_tables() -> None:
     }
 
 
-def test_personal_data_is_marked_and_is_only_who_acted() -> None:
-    """The one personal datum in any table is the user name of who proposed, decided or switched; it is marked pii."""
+def test_personal_data_is_marked_and_is_only_who_acted_or_hashed() -> None:
+    """The personal data in any table are user names of who acted and unsalted hashes of e-mail and phone; all are marked pii."""
     suspicious = re.compile(r"(^|_)(email|e_mail|phone|first_name|last_name|full_name|address|ip|user_name)($|_)")
     people = {"approver", "actor", "author"}
     found = {
@@ -348,4 +348,9 @@ def test_personal_data_is_marked_and_is_only_who_acted() -> None:
         "control.canary_changes.actor": True,
         "control.change_sets.author": True,
         "control.kill_switch.actor": True,
+        "gaelp_users.identity_edges.left_id": True,
+        "gaelp_users.identity_edges.right_id": True,
+        "gaelp_users.identity_nodes.id": True,
+        "gaelp_users.server_events.email_sha256": True,
+        "gaelp_users.server_events.phone_sha256": True,
     }
