@@ -38,6 +38,7 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
 )
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
+_EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
@@ -62,6 +63,12 @@ JOBS: dict[str, Job] = {
         "Load the business's own daily new customers and revenue.",
         reads=("control.ingest_runs",),
         writes=(_OUTCOMES, "ads.business_controls", "control.ingest_runs", "control.quarantine"),
+    ),
+    "ingest-events": Job(
+        "tasks.ingest.ingest_events",
+        "Load server events and offline conversions; e-mail and phone are hashed at the door.",
+        reads=(_EVENTS, _FORGOTTEN),
+        writes=(_EVENTS, "control.quarantine"),
     ),
     "import-csv": Job(
         "tasks.ingest.import_csv",
