@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from tasks.core.money import MICROS, round_down
 from tasks.core.policy import Policy
 from tasks.decide.budget_state import Budget
 from tasks.decide.live_model import LiveModel
+from tasks.decide.optimiser import Floats
 from tasks.decide.plan_inputs import PlanInputs, check_currencies, cost_per_outcome, read_outcomes
 from tasks.decide.planner import ChannelSpend
 
@@ -49,6 +50,26 @@ def _periods(frame: pl.DataFrame, model: LiveModel) -> _Periods:
     return _Periods(starts, int(lengths[0]), spend)
 
 
+def advice_policy(policy: Policy) -> Policy:
+    """``policy`` without its smallest step: advice starts no learning phase, and a small table's 5 % may be cents."""
+    return replace(policy, min_step_micros=min(policy.min_step_micros, policy.unit_micros))
+
+
+def _target(model: LiveModel, policy: Policy, current: Floats, blended: float) -> tuple[float, str]:
+    """Currency units an increase may cost per outcome, and where that figure comes from.
+
+    A brought table is often mostly outcomes that come without media. Its blended cost is then far below what any channel can
+    reach, and the plan would never move a cent. At a constant total the blended cost falls whenever the outcome rises, so there
+    the cost of an outcome *through media* is held: an increase must beat what present spend buys on average.
+    """
+    if policy.target_cac_micros is not None and model.target == "new_customers":
+        return policy.target_cac_micros / MICROS, "target_cac_micros of the policy"
+    incremental = float(model.curves.outcome(current).sum(axis=1).mean())
+    if policy.allow_total_growth or incremental <= 0:
+        return blended, "all spend over all outcomes of those periods"
+    return float(current.sum()) / incremental, "what an outcome through media costs on average at present spend, by the model"
+
+
 def read_imported_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy, run_date: date) -> PlanInputs:
     """Inputs of the import ``model.source``; spend per period becomes spend a day.
 
@@ -66,10 +87,11 @@ def read_imported_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     outcomes = read_outcomes(warehouse, model.source, first, through + timedelta(days=1))
     total = float(periods.spend[:, recent:].sum()) * periods.days
     blended = cost_per_outcome(total, outcomes, model.target, model.source)
-    own_target = policy.target_cac_micros if model.target == "new_customers" else None
     current = periods.spend[:, recent:].mean(axis=1)
+    target, origin = _target(model, policy, current, blended)
     notes = [
-        f"brought numbers of source {model.source}: advice a channel, never applied; {-recent} periods from {first} to {through}"
+        f"brought numbers of source {model.source}: advice a channel, never applied; {-recent} periods from {first} to {through}",
+        f"an increase may cost {target:,.4g} {model.currency_code} an outcome ({origin})",
     ]
     if (run_date - through).days > policy.max_data_age_days:
         notes.append(f"the table ends on {through}, {(run_date - through).days} days before the run date")
@@ -80,7 +102,7 @@ def read_imported_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
             for channel, now, top in zip(model.curves.channels, current, periods.spend.max(axis=1), strict=True)
         ),
         spend=ChannelSpend(current, periods.spend.min(axis=1), periods.spend.max(axis=1)),
-        target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
+        target_cac_micros=int(target * MICROS),
         blended_cac=blended,
         used_micros=_nothing(),
         data_through_date=through,

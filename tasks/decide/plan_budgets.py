@@ -114,7 +114,7 @@ def prepare(
 ) -> PlanRun:
     """Read the inputs and plan; nothing is written. GateStop if the plan has nothing sound to rest on."""
     from tasks.core.money import MICROS
-    from tasks.decide.imported_inputs import read_imported_inputs
+    from tasks.decide.imported_inputs import advice_policy, read_imported_inputs
     from tasks.decide.live_model import read_live_model
     from tasks.decide.plan_inputs import read_platform_inputs
     from tasks.decide.plan_writer import PlanRun
@@ -124,6 +124,7 @@ def prepare(
     if source == SOURCE:
         inputs = read_platform_inputs(warehouse, model, policy, PLATFORM, run_date)
     else:
+        policy = advice_policy(policy)
         inputs = read_imported_inputs(warehouse, model, policy, run_date)
     plan = plan_budgets(
         model.curves,

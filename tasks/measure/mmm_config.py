@@ -33,6 +33,7 @@ class MmmConfig:
     control_prior_sigma: float = 1.0
     fourier_prior_b: float = 0.3
     noise_prior_sigma: float = 0.5
+    shock_prior_sigma: float = 0.5
     sampler: str = "nutpie_low_rank_whitened"
     chains: int = 4
     draws: int = 500

@@ -124,7 +124,7 @@ def parts_of(posterior: Posterior, data: MmmInput, config: MmmConfig, *, seed: i
     for g in range(len(data.geos)):
         carried = adstock(data.spend[:, g] / scales.channel[g], posterior.alpha[index], config.l_max)
         media += scales.target[g] * posterior.beta[index, None] * np.tanh(posterior.lam[index, None] * carried / 2)
-    noise_sd = np.sqrt((posterior.sigma[index] ** 2) @ scales.target**2)
+    noise_sd = np.sqrt((posterior.sigma[index] ** 2) @ scales.target**2 + (posterior.shock[index] * scale) ** 2)
     expected = baseline + controls + seasonality + media.sum(axis=2)
     predictive = expected + noise_sd[:, None] * np.random.default_rng(seed).standard_normal(expected.shape)
     return Parts(baseline, seasonality, controls, media, predictive)

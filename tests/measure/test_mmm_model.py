@@ -28,6 +28,7 @@ def _random_posterior(data: MmmInput, scales: Scales, draws: int = 6) -> Posteri
         beta=rng.uniform(0, 0.5, (draws, channels)),
         intercept=rng.normal(0.5, 0.1, (draws, geos)),
         sigma=np.full((draws, geos), 1e-9),
+        shock=np.zeros(draws),
         gamma=rng.normal(0, 0.3, (draws, 1 + len(data.control_names))),
         fourier=rng.normal(0, 0.2, (draws, 2 * CONFIG.fourier_pairs)),
         scales=scales, r_hat_max=1.0, ess_min=1.0, divergences=0, seconds=0.0,
@@ -49,6 +50,8 @@ def _deterministics(model: object, posterior: Posterior, geos: bool, names: list
         "gamma_control": (posterior.gamma, ("control",)),
         "gamma_fourier": (posterior.fourier, ("fourier_mode",)),
     }
+    if geos:
+        values["shock_sigma"] = (posterior.shock, ())
     dataset = xr.Dataset({name: (("chain", "draw", *dims), array[None]) for name, (array, dims) in values.items()})
     with model:
         result = pm.compute_deterministics(dataset, var_names=names, progressbar=False, compile_kwargs={"mode": "FAST_COMPILE"})
@@ -80,6 +83,29 @@ def test_our_parts_and_curves_are_pymc_marketings(make_market: Callable[..., Mmm
     response = response_of(posterior, data, 500)
     for c, channel in enumerate(data.channels):
         np.testing.assert_allclose(weekly_response(900.0, response[channel]), expected[:, c], rtol=1e-8)
+
+
+def test_regions_share_a_shock_that_is_integrated_out_exactly(make_market: Callable[..., MmmInput]) -> None:
+    """The density of the outcome is a multivariate normal's with diag(sigma²) + shock² in every cell, period by period."""
+    from scipy.stats import multivariate_normal
+
+    model = build_mmm(make_market(periods=30, geos=3), CONFIG).model
+    point = model.initial_point(0) | {"shock_sigma_log__": np.array(np.log(0.3)), "y_sigma_log__": np.log([0.1, 0.2, 0.4])}
+    own = model.compile_logp(vars=[model["y"], model["shared_shock"]], mode="FAST_COMPILE")(point)
+    function = model.compile_fn(model.replace_rvs_by_values([model["mu"]]), mode="FAST_COMPILE", on_unused_input="ignore")
+    [mean] = function({name: value for name, value in point.items() if "sigma" not in name})
+    target = model["target_data"].get_value() / model["target_scale"].get_value()
+    covariance = np.diag([0.01, 0.04, 0.16]) + 0.09
+    expected = multivariate_normal(np.zeros(3), covariance).logpdf(target - np.asarray(mean).T).sum()
+    assert float(own) == pytest.approx(expected, rel=1e-9)
+
+
+def test_shared_shocks_widen_the_national_prediction(make_market: Callable[..., MmmInput]) -> None:
+    """Noise of one region averages out over regions, a shared shock does not: the national sd is the shock times all outcome."""
+    data = make_market(periods=40, geos=3)
+    posterior = replace(_random_posterior(data, scales_of(data), draws=800), shock=np.full(800, 0.05))
+    parts = parts_of(posterior, data, CONFIG, seed=1)
+    assert (parts.predictive - parts.mean).std() == pytest.approx(0.05 * scales_of(data).target.sum(), rel=0.02)
 
 
 def test_other_periods_in_a_compiled_model_give_the_density_of_a_fresh_one(make_market: Callable[..., MmmInput]) -> None:
