@@ -307,7 +307,7 @@ def test_every_write_is_valid_bigquery(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Statement] = []
 
     class Done:
-        dml_stats = type("Counts", (), {"inserted_row_count": 0})
+        dml_stats = type("Counts", (), {"inserted_row_count": 0, "deleted_row_count": 0})
 
     def run(_client: Any, sql: str, _params: Any) -> Done:
         written.append(Statement(sql.split("\n", 1)[0], re.sub(r"`(\w+)\.(\w+)`", r"\1.\2", sql), frozenset()))
@@ -330,5 +330,7 @@ def test_every_write_is_valid_bigquery(monkeypatch: pytest.MonkeyPatch) -> None:
         warehouse._merge(contract, empty, on=bigquery._same_grain(contract), clauses=bigquery._insert(contract))
         if contract.partition:
             warehouse.replace_partitions(contract.name, empty, partitions=[date(2026, 3, 1)])
-    assert len(written) > 2 * len(all_contracts())
+        column = next(field.name for field in contract.fields if field.type == "STRING" and not field.repeated)
+        warehouse.delete(contract.name, column=column, values=["x"], where={column: "x"})
+    assert len(written) > 3 * len(all_contracts())
     assert refused(written, lambda s: analyse(s.sql)) == {}

@@ -43,6 +43,9 @@ class Warehouse(Protocol):
     ) -> int:
         """Replace the rows of ``partitions`` (narrowed to rows equal to ``where``) by ``frame`` in one transaction."""
 
+    def delete(self, table: str, *, column: str, values: Sequence[str], where: Params | None = None) -> int:
+        """Delete the rows whose ``column`` is one of ``values`` (and that equal ``where``); returns how many."""
+
     def exclusive(self, name: str) -> AbstractContextManager[None]:
         """Hold the lease ``name`` alone; Refused at once if another process holds it."""
 
@@ -99,6 +102,16 @@ def _check_grain(contract: TableContract, frame: pl.DataFrame) -> None:
     if duplicated.any():
         example = grain.filter(duplicated).row(0, named=True)
         raise JobError(f"{contract.name}: {duplicated.sum()} rows share a grain {contract.grain}, for example {example}")
+
+
+def deletable(table: str, column: str, where: Params) -> TableContract:
+    """The contract of ``table``; JobError unless ``column`` and those of ``where`` are STRING fields of it."""
+    contract = load_contract(table)
+    texts = {field.name for field in contract.fields if field.type == "STRING" and not field.repeated}
+    unknown = sorted({column, *where} - texts)
+    if unknown:
+        raise JobError(f"{table}: cannot delete by {unknown}, which are no STRING columns of it")
+    return contract
 
 
 def check_inside_partitions(contract: TableContract, frame: pl.DataFrame, partitions: Sequence[date], where: Params) -> None:

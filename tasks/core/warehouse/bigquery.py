@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.contracts import TableContract, load_contract
-from tasks.core.warehouse.base import Params, check_inside_partitions, conform, read_sql
+from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql
 from tasks.core.warehouse.bigquery_client import call, make_client, run
 from tasks.core.warehouse.bigquery_lease import Lease, hold
 from tasks.core.warehouse.dialect import parameter_types, parsed, tables_of
@@ -137,6 +137,20 @@ class BigQueryWarehouse:
         delete = f"WHEN NOT MATCHED BY SOURCE AND t.`{contract.partition}` IN UNNEST(@partitions){narrowed} THEN DELETE\n"
         self._merge(contract, full, on="FALSE", clauses=delete + _insert(contract), params=params)
         return full.height
+
+    def delete(self, table: str, *, column: str, values: Sequence[str], where: Params | None = None) -> int:
+        """See :class:`tasks.core.warehouse.base.Warehouse`. One DELETE, which is atomic."""
+        from tasks.core.warehouse.parameters import parameter_type
+
+        contract = deletable(table, column, where or {})
+        if not values:
+            return 0
+        self.create(table)
+        params: dict[str, object] = {"values": list(values), **{f"w{n}": v for n, v in enumerate((where or {}).values())}}
+        narrowed = "".join(f" AND t.`{name}` = @w{n}" for n, name in enumerate(where or {}))
+        sql = f"DELETE FROM `{contract.dataset}.{contract.table}` AS t\nWHERE t.`{column}` IN UNNEST(@values){narrowed}"
+        job = run(self._client, sql, {name: (parameter_type(name, value), value) for name, value in params.items()})
+        return int(job.dml_stats.deleted_row_count)
 
     def _merge(
         self, contract: TableContract, frame: pl.DataFrame, *, on: str, clauses: str, params: Mapping[str, object] | None = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.contracts import TableContract, load_contract
 from tasks.core.errors import JobError, Refused
-from tasks.core.warehouse.base import Params, check_inside_partitions, conform, read_sql
+from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -115,6 +115,18 @@ class DuckDBWarehouse:
             f'WHERE "{contract.partition}" IN (SELECT unnest(?::DATE[])){narrowed}'
         )
         return self._write(contract, full, delete=(delete, [list(partitions), *(where or {}).values()]))
+
+    def delete(self, table: str, *, column: str, values: Sequence[str], where: Params | None = None) -> int:
+        """See :class:`tasks.core.warehouse.base.Warehouse`."""
+        contract = deletable(table, column, where or {})
+        narrowed = "".join(f' AND "{name}" = ?' for name in where or {})
+        statement = (
+            f'DELETE FROM "{contract.dataset}"."{contract.table}" WHERE "{column}" IN (SELECT unnest(?::VARCHAR[])){narrowed}'
+        )
+        with self._writing() as connection:
+            _create(connection, contract)
+            row = connection.execute(statement, [list(values), *(where or {}).values()]).fetchone()
+        return int(row[0]) if row else 0
 
     def _write(
         self, contract: TableContract, full: pl.DataFrame, *, delete: tuple[str, list[object]] | None = None, only: str = ""

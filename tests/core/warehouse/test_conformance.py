@@ -109,6 +109,27 @@ def test_insert_new_keeps_the_first_row(warehouse: Warehouse) -> None:
     assert counts(warehouse) == {DAY1: 1.0, DAY2: 2.0}
 
 
+def test_delete_takes_only_what_matches(warehouse: Warehouse) -> None:
+    """Rows with one of the values that also equal the filter are gone and counted; twice deletes nothing more."""
+    for source in ("crm", "shop", "mall"):
+        warehouse.append(TABLE, outcomes((DAY1, 1.0), (DAY2, 2.0), source=source))
+    assert warehouse.delete(TABLE, column="source", values=["shop", "x"], where={"geo": "north"}) == 0
+    assert warehouse.delete(TABLE, column="source", values=["shop", "mall", "x"], where={"geo": "national"}) == 4
+    assert warehouse.delete(TABLE, column="source", values=["shop", "mall"]) == 0
+    assert warehouse.delete(TABLE, column="source", values=[]) == 0
+    assert counts(warehouse) == {DAY1: 1.0, DAY2: 2.0}
+    assert counts(warehouse, "shop") == counts(warehouse, "mall") == {}
+
+
+@pytest.mark.parametrize("column", ["period_days", "no_such", "source` = 'x' OR `source"])
+def test_delete_goes_by_text_columns_of_the_contract(warehouse: Warehouse, column: str) -> None:
+    """A number, an unknown name and SQL in a name are refused before anything is asked of the database."""
+    with pytest.raises(JobError, match="cannot delete by"):
+        warehouse.delete(TABLE, column=column, values=["crm"])
+    with pytest.raises(JobError, match="cannot delete by"):
+        warehouse.delete(TABLE, column="source", values=["crm"], where={column: "x"})
+
+
 @pytest.mark.parametrize("method", ["append", "merge", "insert_new"])
 def test_nothing_to_write_is_no_error(warehouse: Warehouse, method: str) -> None:
     """An empty frame writes no rows and the table reads as empty."""
