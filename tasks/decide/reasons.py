@@ -35,7 +35,9 @@ def reason(change: Change, plan: Plan, target: str) -> str:
     code, channel = budget.currency_code, budget.channels[0]
     now = plan.cost_now[plan.channels.index(channel)]
     text = [_cost_sentence(channel, now, plan.target_cac, outcome, code)]
-    others = sorted({c.budget.channels[0] for c in plan.changes if c.step.delta_micros * change.step.delta_micros < 0})
+    # Money moves within an account only: each account has a change set of its own, which is approved or not by itself.
+    own = [c for c in plan.changes if c.budget.account_id == budget.account_id]
+    others = sorted({c.budget.channels[0] for c in own if c.step.delta_micros * change.step.delta_micros < 0})
     if change.step.delta_micros > 0:
         chance = f"it does so in {now.p_le_target:.0%} of the model's draws"
         text.append(chance)

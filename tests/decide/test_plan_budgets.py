@@ -376,3 +376,14 @@ def test_an_account_whose_loads_stopped_is_stale(advertiser: Advertiser, plan_jo
     advertiser.write()
     with pytest.raises(GateStop, match=r"stale spend: account 2000000002 \(last day 2026-02-17\)"):
         plan_job()
+
+
+def test_a_reason_names_no_money_of_another_account(advertiser: Advertiser, plan_job: Job) -> None:
+    """Each account's set is approved by itself: what a decrease in one account frees does not pay for another's increase."""
+    other = Advertiser(advertiser.warehouse, account_id="2000000002", budgets={"8001": ("YOUTUBE", 500.0, ("9801",))})
+    other.write()
+    advertiser.write()
+    plan_job(policy="{allow_total_growth: true, target_cac_micros: 200000000}")
+    reasons = {p["budget_id"]: p["reason"] for p in rows(advertiser.warehouse, "control.budget_proposals")}
+    assert "the money comes from SEARCH_NONBRAND" in reasons["7003"]
+    assert "the policy lets the total grow" in reasons["8001"]
