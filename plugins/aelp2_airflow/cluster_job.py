@@ -94,7 +94,9 @@ class JobPodOperator(KubernetesPodOperator):
 
 
 def _environment(container: Container, xcom: bool) -> list[k8s.V1EnvVar]:
-    values = {"AELP2_ACTOR": ACTOR, "HOME": _SCRATCH, "PYTENSOR_FLAGS": f"base_compiledir={_SCRATCH}/pytensor"}
+    # A pod's disk is gone with the pod: a forgotten backend would load years of data into a file that nobody sees again.
+    values = {"AELP2_ACTOR": ACTOR, "AELP2_BACKEND": "bigquery"}
+    values |= {"HOME": _SCRATCH, "PYTENSOR_FLAGS": f"base_compiledir={_SCRATCH}/pytensor"}
     if SECRETS[container.access]:
         values["AELP2_GOOGLE_ADS_CONFIG"] = f"{_CREDENTIALS}/google-ads.yaml"
         # The same salt in every pod: with one of its own no name would match what the pod of the day before stored.

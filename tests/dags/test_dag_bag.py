@@ -236,16 +236,17 @@ def test_only_mutating_pods_hold_mutating_credentials(composer_bag: dict[str, DA
 
 
 def test_what_a_pod_needs_outlives_it(composer_bag: dict[str, DAG]) -> None:
-    """Budget rules are mounted in every pod; the salt of the names comes with the credentials, never from the pod's own disk."""
+    """Data go to BigQuery, budget rules are mounted, the salt comes with the credentials: nothing lies on the pod's own disk."""
     for job in _jobs(composer_bag):
         pod = job.build_pod_request_obj().to_dict()["spec"]  # type: ignore[attr-defined]
         base = next(c for c in pod["containers"] if c["name"] == "base")
         mounts = {m["mount_path"]: m["name"] for m in base["volume_mounts"]}
         maps = {v["name"]: v["config_map"] for v in pod["volumes"] if v.get("config_map")}
         assert (maps[mounts["/etc/aelp2-policy"]]["name"], maps["policy"]["optional"]) == ("aelp2-policy", True), job.task_id
-        salt = [e["value"] for e in base["env"] if e["name"] == "AELP2_NAME_SALT_FILE"]
+        env = {e["name"]: e["value"] for e in base["env"]}
+        assert env["AELP2_BACKEND"] == "bigquery", job.task_id
         has_credentials = "/etc/aelp2" in mounts
-        assert (["/etc/aelp2/name_salt"] if has_credentials else []) == salt, job.task_id
+        assert env.get("AELP2_NAME_SALT_FILE") == ("/etc/aelp2/name_salt" if has_credentials else None), job.task_id
 
 
 def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict[str, DAG]) -> None:
