@@ -24,10 +24,10 @@ if [ "$(.tools/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]
 fi
 uv() { UV_PYTHON="$("$python" -c 'import sys; print(sys.executable)')" UV_PYTHON_DOWNLOADS=never .tools/bin/uv "$@"; }
 
-stamp=$(cat uv.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+stamp=$(cat uv.lock pyproject.toml scripts/bootstrap.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
   echo "Setting up .venv (jobs and tests) …"
-  uv sync --quiet --locked --extra ads --extra mmm --extra report --extra lab
+  uv sync --quiet --locked --extra ads --extra mmm --extra learn --extra report --extra lab
   echo "$stamp" >.venv/.stamp
 fi
 if [ "$(cat .venv-airflow/.stamp 2>/dev/null)" != "$stamp" ]; then
