@@ -93,6 +93,8 @@ def read_imported_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
         f"brought numbers of source {model.source}: advice a channel, never applied; {-recent} periods from {first} to {through}",
         f"an increase may cost {target:,.4g} {model.currency_code} an outcome ({origin})",
     ]
+    if through > model.window_end_date:
+        notes.append(f"the model has seen the table to {model.window_end_date} only; run fit-mmm --source {model.source} again")
     if (run_date - through).days > policy.max_data_age_days:
         notes.append(f"the table ends on {through}, {(run_date - through).days} days before the run date")
     return PlanInputs(

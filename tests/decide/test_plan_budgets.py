@@ -387,3 +387,14 @@ def test_a_reason_names_no_money_of_another_account(advertiser: Advertiser, plan
     reasons = {p["budget_id"]: p["reason"] for p in rows(advertiser.warehouse, "control.budget_proposals")}
     assert "the money comes from SEARCH_NONBRAND" in reasons["7003"]
     assert "the policy lets the total grow" in reasons["8001"]
+
+
+def test_a_brought_table_is_planned_however_old_its_fit(warehouse: DuckDBWarehouse, plan_job: Job) -> None:
+    """Fitting an unchanged table again gives the same run, so its age stops nothing; rows the model has not seen are said."""
+    imported(warehouse)
+    run = warehouse.query("SELECT * FROM models.mmm_runs")
+    old = run.with_columns(pl.lit(date(2025, 6, 2)).alias("run_date"), pl.lit(date(2025, 6, 1)).alias("window_end_date"))
+    warehouse.merge("models.mmm_runs", old)
+    said = plan_job("--source", "sheet")
+    assert "proposed imported-sheet-2026-02-26-" in said
+    assert "the model has seen the table to 2025-06-01 only; run fit-mmm --source sheet again" in said

@@ -1,11 +1,17 @@
 """Inputs of the measurement tests: small simulated markets with a known response."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from click.testing import CliRunner, Result
 
+from tasks.cli import cli
+from tasks.core.settings import load_settings
+from tasks.core.warehouse import open_warehouse
 from tasks.measure.mmm_data import MmmInput
 
 
@@ -44,3 +50,35 @@ def simulated() -> MmmInput:
 def make_market() -> Callable[..., MmmInput]:
     """The maker of simulated markets."""
     return make_input
+
+
+def _load(data: MmmInput, source: str) -> None:
+    stamp = datetime(2025, 3, 4, tzinfo=UTC)
+    common = {"source": source, "loaded_at": stamp, "geo": "national"}
+    media, outcomes, controls = [], [], []
+    for t, start in enumerate(data.periods):
+        for day in range(7):
+            key = common | {"period_start_date": start + timedelta(days=day), "period_days": 1}
+            for c, channel in enumerate(data.channels):
+                spend = round(data.spend[t, 0, c] / 7 * 1e6)
+                media.append(key | {"channel": channel, "spend_micros": spend, "impressions": None, "currency_code": "EUR"})
+            sold = float(data.outcome[t, 0] / 7)
+            outcomes.append(key | {"new_customers": sold, "revenue_micros": round(sold * 5e7), "currency_code": "EUR"})
+            controls.append(key | {"control": "promotion", "value": float(data.controls[t, 0, 0])})
+    warehouse = open_warehouse(load_settings())
+    for table, rows in (("imported_media", media), ("business_outcomes", outcomes), ("business_controls", controls)):
+        warehouse.merge(f"ads.{table}", pl.DataFrame(rows, infer_schema_length=None))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated: MmmInput) -> Callable[..., Result]:
+    """Sixty weeks of daily rows in a fresh warehouse, and a way to run jobs on them."""
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    monkeypatch.setenv("AELP2_NOW", "2025-03-05T06:00:00+00:00")
+    monkeypatch.setenv("AELP2_MMM_MODEL", "bootstrap_loglog")
+    _load(simulated, "shop")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments])
+
+    return run
