@@ -233,13 +233,13 @@ def _arguments() -> argparse.Namespace:
     add(
         "--decision", choices=["approve", "reject"], default=env.get("DECISION") or "approve", help="what auto answers [DECISION]"
     )
-    add("--watch-days", type=int, default=int(env.get("DAYS") or 3), help="simulated days the canary is watched [DAYS]")
+    add("--watch-days", type=int, default=env.get("DAYS") or "3", help="simulated days the canary is watched [DAYS]")
     add("--world", default=env.get("WORLD") or "acme", help="world of the sandbox: an id or a YAML file [WORLD]")
-    add("--seed", type=int, default=int(env.get("SEED") or 7), help="seed of the sandbox [SEED]")
+    add("--seed", type=int, default=env.get("SEED") or "7", help="seed of the sandbox [SEED]")
     add(
         "--answer-within",
         type=int,
-        default=int(env.get("TIMEOUT") or 20),
+        default=env.get("TIMEOUT") or "20",
         help="seconds until --approve timeout expires [TIMEOUT]",
     )
     add("--fresh", action="store_true", default=env.get("FRESH") == "1", help="forget the state of earlier runs first [FRESH=1]")

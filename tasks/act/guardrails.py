@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
 
@@ -88,11 +90,22 @@ def budget_spend(budget_id: str, amount_micros: int, daily_spend_micros: Sequenc
     return Guardrail(f"spend:{budget_id}", highest / MICROS, limit / MICROS, result, detail)
 
 
-def delivery(budget_id: str, baseline_micros: Sequence[int], watch_micros: Sequence[int], days: int) -> Guardrail:
-    """A budget that spent before the change must spend after it."""
-    before, after = sum(baseline_micros), sum(watch_micros)
-    result: Result = "roll_back" if days > 0 and before > 0 and after == 0 else "promote"
-    detail = f"{after / MICROS:.2f} spent in {days} days of watch, {before / MICROS:.2f} in the baseline"
+def longest_silence(spent: Sequence[date], start: date, end: date) -> int:
+    """Longest run of days without spend in ``start`` ≤ day < ``end``; ``spent`` are the days with some."""
+    edges = [start - timedelta(days=1), *sorted(spent), end]
+    return max((later - earlier).days - 1 for earlier, later in pairwise(edges))
+
+
+def delivery(budget_id: str, watch_micros: Sequence[int], days: int, silence: int | None) -> Guardrail:
+    """A budget that spent before the change must spend after it, within the longest ``silence`` it had before.
+
+    A campaign that rests at week-ends is silent for two days and well. ``silence`` is None if it did not spend before either.
+    """
+    after = sum(watch_micros)
+    is_silent = silence is not None and after == 0 and days > 0
+    result: Result = "promote" if not is_silent else "keep_watching" if days <= (silence or 0) else "roll_back"
+    before = "nothing in the baseline" if silence is None else f"at most {silence} silent days in a row in the baseline"
+    detail = f"{after / MICROS:.2f} spent in {days} days of watch, {before}"
     return Guardrail(f"delivery:{budget_id}", after / MICROS, 0.0, result, detail)
 
 

@@ -95,11 +95,12 @@ def measure(context: Context, stored: StoredSet, change_set: ChangeSet, run_date
     days_loaded = by_budget.filter(by_budget["date"] >= start)["date"].n_unique()
     for change in change_set.changes:
         own = by_budget.filter(by_budget["budget_id"] == change.budget_id)
-        before = own.filter(own["date"] < start)["cost_micros"].to_list()
+        spent = own.filter((own["date"] < start) & (own["cost_micros"] > 0))["date"].to_list()
+        silence = guardrails.longest_silence(spent, min(spent), start) if spent else None
         after = own.filter(own["date"] >= start)["cost_micros"].to_list()
         larger = max(change.amount_before_micros, change.amount_after_micros)
         found.append(guardrails.budget_spend(change.budget_id, larger, after))
-        found.append(guardrails.delivery(change.budget_id, before, after, days_loaded))
+        found.append(guardrails.delivery(change.budget_id, after, days_loaded, silence))
     return found, min(len(watch), days_loaded)
 
 

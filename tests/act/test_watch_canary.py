@@ -1,14 +1,14 @@
 """watch-canary: each guardrail on loaded days, the freeze, and what is not taken for a day."""
 
 import math
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from act_world import ACCOUNT, MICROS, RUN_DATE, World
 from watch_world import SPEND, canary, count, deliver, span
 
-from tasks.act.guardrails import Day, blended_cac, budget_spend, delivery, dispersion, verdict
+from tasks.act.guardrails import Day, blended_cac, budget_spend, delivery, dispersion, longest_silence, verdict
 from tasks.act.promote_changes import promote
 from tasks.act.roll_back_changes import due_sets, newest_verdicts
 from tasks.act.stored import StoredSet
@@ -295,9 +295,26 @@ def test_twice_the_budget_is_allowed_and_no_micro_more(highest: int, result: str
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "n", "result"),
-    [([5], [0], 1, "roll_back"), ([5], [1], 1, "promote"), ([0], [0], 1, "promote"), ([5], [], 0, "promote")],
+    ("silence", "after", "n", "result"),
+    [
+        (0, [0], 1, "roll_back"),
+        (0, [1], 1, "promote"),
+        (None, [0], 1, "promote"),
+        (0, [], 0, "promote"),
+        (2, [], 2, "keep_watching"),
+        (2, [], 3, "roll_back"),
+        (2, [0, 0, 7], 3, "promote"),
+    ],
 )
-def test_delivery_needs_days_to_judge(before: list[int], after: list[int], n: int, result: str) -> None:
-    """No day of watch is no stop; a budget that never spent did not stop either."""
-    assert delivery("b1", before, after, n).result == result
+def test_delivery_needs_days_to_judge(silence: int | None, after: list[int], n: int, result: str) -> None:
+    """No day of watch is no stop, nor is a silence as long as there was before; a budget that never spent did not stop either."""
+    assert delivery("b1", after, n, silence).result == result
+
+
+@pytest.mark.parametrize(
+    ("spent", "silence"),
+    [([1, 2, 3, 4, 5, 8, 9, 10], 2), ([1, 2, 3], 7), ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0)],
+)
+def test_the_longest_silence_before_the_change(spent: list[int], silence: int) -> None:
+    """Week-ends off; off since the third; never off."""
+    assert longest_silence([date(2026, 2, n) for n in spent], date(2026, 2, 1), date(2026, 2, 11)) == silence

@@ -16,7 +16,7 @@ no letter or digit; then the first rule that fits decides:
 
 1. words that say otherwise (nonbrand, non brand, no brand, unbranded, nb, generic, competitor, conquest): not brand;
 2. the word brand, branded or brd: brand;
-3. one of the advertiser's own brand terms (``--brand-term``) as a whole word or phrase: brand;
+3. one of the advertiser's own brand terms (``--brand-terms``) as a whole word or phrase: brand;
 4. nothing of that: not brand.
 
 Other channels are never brand: a YouTube campaign for the brand does not capture searches for it.

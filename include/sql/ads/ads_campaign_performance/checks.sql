@@ -40,8 +40,8 @@ LEFT JOIN landed
   ON landed.platform = calendar.platform AND landed.account_id = calendar.account_id AND landed.date = calendar.date
 WHERE delivered.date IS NULL AND landed.date IS NULL
 
-#fail rows_dropped
-#remedy Less than half the usual campaigns came in for the newest day: see control.ingest_runs, then load the day again.
+#warn rows_dropped
+#remedy Less than half the usual campaigns came in for the newest day: were campaigns paused? If not, see control.ingest_runs and load the day again.
 SELECT platform, account_id, date, row_count, median_row_count
 FROM (
   SELECT
