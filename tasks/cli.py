@@ -39,6 +39,7 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
+_ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
@@ -70,11 +71,23 @@ JOBS: dict[str, Job] = {
         reads=(_EVENTS, _FORGOTTEN),
         writes=(_EVENTS, "control.quarantine"),
     ),
+    "ingest-ga4": Job(
+        "tasks.ingest.ingest_ga4",
+        "Load GA4's exported events and its day per channel; late days are read again.",
+        reads=("ga4.ga4_events", "control.ingest_runs", _FORGOTTEN),
+        writes=("ga4.ga4_events", "ga4.ga4_daily", "control.ingest_runs", "control.quarantine"),
+    ),
     "import-csv": Job(
         "tasks.ingest.import_csv",
         "Bring your own numbers: a weekly or daily table of spend, outcome and controls.",
         reads=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
         writes=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
+    ),
+    "import-assignments": Job(
+        "tasks.ingest.import_assignments",
+        "Load who was put into which arm of an experiment, and what the arms cost.",
+        reads=(_ASSIGNMENTS, _FORGOTTEN),
+        writes=(_ASSIGNMENTS, _EXPERIMENTS),
     ),
     "validate-tables": Job(
         "tasks.quality.validate_tables",

@@ -33,7 +33,7 @@ class IdColumn:
 
     def holds(self, kind: str) -> bool:
         """Whether ids of ``kind`` may stand in the column."""
-        return kind == self.kind or (self.kind_column is not None and kind in KINDS)
+        return kind == self.kind or (self.kind_column is not None and kind in (*KINDS, PERSON_KIND))
 
 
 def columns_of(contract: TableContract) -> Iterator[IdColumn]:

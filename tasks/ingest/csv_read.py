@@ -19,7 +19,8 @@ LINE = "__line__"  # line in the file, kept beside the texts so that every probl
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
-def _text(path: Path, problems: Problems) -> str:
+def file_text(path: Path, problems: Problems) -> str:
+    """Text of a plain or gzipped UTF-8 file; what is no text is refused by name."""
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":
         try:
@@ -84,9 +85,9 @@ def _check_names(names: list[str], spec: CsvMap, problems: Problems) -> None:
         problems.add("the map does not say what this column is", "Map it, or list it under `ignore`", line=1, column=column)
 
 
-def _line_numbers(text: str, width: int, spec: CsvMap, problems: Problems) -> list[int]:
+def line_numbers(text: str, width: int, separator: str, problems: Problems) -> list[int]:
     """Line number of every row that is not blank; a row with more or fewer fields than the header is a problem."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=spec.separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     lines: list[int] = []
     start = 1
     for fields in reader:
@@ -96,7 +97,7 @@ def _line_numbers(text: str, width: int, spec: CsvMap, problems: Problems) -> li
                 problems.add(
                     f"the row has {len(fields)} fields, the header {width}",
                     "Quote fields that hold the separator; fill in or delete the row"
-                    + (", or write decimals with a point" if spec.separator == "," and len(fields) > width else ""),
+                    + (", or write decimals with a point" if separator == "," and len(fields) > width else ""),
                     line=start,
                 )
         start = reader.line_num + 1
@@ -104,11 +105,11 @@ def _line_numbers(text: str, width: int, spec: CsvMap, problems: Problems) -> li
 
 
 def _from_csv(path: Path, spec: CsvMap, problems: Problems) -> pl.DataFrame:
-    text = _text(path, problems)
+    text = file_text(path, problems)
     names = _header(text, spec, problems)
     _check_names(names, spec, problems)
     try:
-        lines = _line_numbers(text, len(names), spec, problems)
+        lines = line_numbers(text, len(names), spec.separator, problems)
     except csv.Error as error:
         raise JobError(f"{path.name} cannot be read as CSV: {error}; save it again as CSV (UTF-8)") from error
     problems.stop_if_any()
