@@ -38,7 +38,8 @@ class RunningSandbox:
 
 def environment(endpoint: dict[str, Any]) -> dict[str, str]:
     """Variables that point a job at the sandbox described by an ``endpoint.json``."""
-    return {
+    ga4 = {"AELP2_GA4_EXPORT": endpoint["ga4_export"]} if endpoint.get("ga4_export") else {}
+    return ga4 | {
         "AELP2_GOOGLE_ADS_ENDPOINT": endpoint["google_ads_endpoint"],
         "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
         "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": endpoint["login_customer_id"],
@@ -55,6 +56,7 @@ def sandbox_process(
     seed: int = 7,
     start_date: str | None = None,
     history_days: int | None = None,
+    ga4_days: int = 0,
     port: int = 0,
     admin_port: int = 0,
     timeout_s: float = 120.0,
@@ -68,6 +70,7 @@ def sandbox_process(
     arguments += ["--port", str(port), "--admin-port", str(admin_port)]
     arguments += ["--start-date", start_date] if start_date else []
     arguments += ["--history-days", str(history_days)] if history_days else []
+    arguments += ["--ga4-days", str(ga4_days)] if ga4_days else []
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _hand_over_credentials(state_dir)
     endpoint_file, log_file = state_dir / "endpoint.json", state_dir / "sandbox.log"

@@ -28,8 +28,15 @@ _day = click.DateTime(["%Y-%m-%d"])
     type=click.IntRange(60, 3660),
     help="Days of history before the simulated today.",
 )
+@click.option(
+    "--ga4-days",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 3660),
+    help="Also write the website's GA4 export below STATE_DIR/ga4_export, from this many days before today on; 0: none.",
+)
 def command(
-    *, world: str, seed: int, state_dir: Path, port: int, admin_port: int, start_date: datetime, history_days: int
+    *, world: str, seed: int, state_dir: Path, port: int, admin_port: int, start_date: datetime, history_days: int, ga4_days: int
 ) -> None:
     """Serve a simulated advertiser over Google Ads' own protocol.
 
@@ -39,7 +46,7 @@ def command(
 
     \b
     aelp2 run-sandbox --state-dir .local/sandbox
-    aelp2 run-sandbox --world cac_breach --seed 3 --state-dir /tmp/breach
+    aelp2 run-sandbox --world cac_breach --seed 3 --state-dir /tmp/breach --ga4-days 45
     """
     from tasks.lab.serving import serve
 
@@ -51,4 +58,5 @@ def command(
         admin_port=admin_port,
         start=start_date.date(),
         history_days=history_days,
+        ga4_days=ga4_days,
     )

@@ -14,13 +14,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.core.errors import JobError
 from tasks.lab.faults import Fault, fault_from_json
 from tasks.lab.files import write_private
 from tasks.lab.market import Change, Market
 from tasks.lab.world import World
+
+if TYPE_CHECKING:
+    from tasks.lab.ga4_export import Ga4Export
 
 EntityKind = Literal["budget", "campaign", "ad"]
 API_USER = "aelp2@example.test"
@@ -67,7 +70,8 @@ class Sandbox:
         self.state_file = state_dir / "state.json"
         self._identity: dict[str, object] = {
             "world": world.id,
-            "world_sha256": hashlib.sha256(world.model_dump_json().encode()).hexdigest(),
+            # The sampled persons change no number of the market, so an older state without them is taken up again.
+            "world_sha256": hashlib.sha256(world.model_dump_json(exclude={"people"}).encode()).hexdigest(),
             "seed": seed,
             "start_date": start.isoformat(),
             "history_days": history_days,
@@ -79,6 +83,7 @@ class Sandbox:
         self.faults: list[Fault] = []
         self.requests: deque[dict[str, object]] = deque(maxlen=2000)
         self._request_count = 0
+        self.ga4: Ga4Export | None = None
         self.version = 0  # moves whenever what a query sees may have changed
         if self.state_file.exists():
             self._load(json.loads(self.state_file.read_text(encoding="utf-8")))
@@ -146,7 +151,17 @@ class Sandbox:
             self.advanced_days += days
             self.market.run_to(self.today_index)
             self._changed()
+            if self.ga4 is not None:
+                self.ga4.write(self.now)
             return self.today
+
+    def write_ga4(self, folder: Path, days: int) -> None:
+        """Write the website's GA4 export below ``folder`` now, and again whenever days pass."""
+        from tasks.lab.ga4_export import Ga4Export
+
+        with self.lock:
+            self.ga4 = Ga4Export(self.market, folder, days)
+            self.ga4.write(self.now)
 
     def add_fault(self, body: dict[str, Any]) -> None:
         """Switch a fault on, or restate history at once for ``{"kind": "restate", "days": N, "factor": F}``."""

@@ -19,8 +19,10 @@ from tasks.lab.sandbox import Sandbox
 from tasks.lab.world import load_world
 
 
-def serve(*, world_name: str, seed: int, state_dir: Path, port: int, admin_port: int, start: date, history_days: int) -> None:
-    """Serve until SIGTERM or SIGINT.
+def serve(
+    *, world_name: str, seed: int, state_dir: Path, port: int, admin_port: int, start: date, history_days: int, ga4_days: int = 0
+) -> None:
+    """Serve until SIGTERM or SIGINT; with ``ga4_days`` the website's GA4 export is kept up to date as days pass.
 
     Raises:
         JobError: a bad world, or a state made with other settings.
@@ -43,6 +45,8 @@ def serve(*, world_name: str, seed: int, state_dir: Path, port: int, admin_port:
         endpoint_file = state_dir / "endpoint.json"
         endpoint_file.unlink(missing_ok=True)
         sandbox = Sandbox(state_dir, world, seed, start, history_days)
+        if ga4_days:
+            sandbox.write_ga4(state_dir / "ga4_export", ga4_days)
         credentials = Credentials(state_dir)
         admin = AdminServer(sandbox, credentials, admin_port)
         credentials.write_client_files(f"{admin.url}/token", world.manager.id)
@@ -74,6 +78,8 @@ def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, po
         "admin_token_file": str(credentials.admin_token_file.resolve()),
         "login_customer_id": sandbox.world.manager.id,
         "customer_ids": [account.id for account in sandbox.world.accounts],
+        "ga4_export": str(sandbox.ga4.folder.resolve()) if sandbox.ga4 else None,
+        "ga4_property_id": sandbox.world.people.property_id if sandbox.ga4 else None,
         "target_cac": sandbox.world.target_cac,
         "world": sandbox.world.id,
         "seed": sandbox.market.seed,

@@ -168,6 +168,14 @@ class MediaPlan(_Strict):
     calm_days: Annotated[int, Field(ge=0)] = 14  # before the end of history nothing is touched
 
 
+class People(_Strict):
+    """The persons behind the market, as its website's Google Analytics sees them."""
+
+    property_id: Annotated[str, Field(pattern=r"^\d+$")] = "300000001"
+    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 0.1  # share of clicks, visits and customers that are simulated
+    other_sessions_per_customer: Positive = 30.0  # first visits without an ad, for each customer who would come anyway
+
+
 class Shock(_Strict):
     """A change of the market itself, counted in days after the last day of history (1 = the first day after it)."""
 
@@ -198,6 +206,7 @@ class World(_Strict):
     revenue: Revenue
     target_cac: Positive | None = None  # what the business says a new customer may cost at the margin; policy, not truth
     media_plan: MediaPlan = MediaPlan()
+    people: People = People()
     today_share: Share = 0.2  # how much of today has already happened when an API call asks for it
     shocks: list[Shock] = []
     accounts: Annotated[list[Account], Field(min_length=1)]
