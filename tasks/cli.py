@@ -30,6 +30,7 @@ class Job:
 
 
 NAMED_TABLES = "the tables named by --for"
+IDENTIFIED_TABLES = "every table that holds an id of a person"
 _SETS, _LEDGER, _ANCHORS, _SWITCH = (
     "control.change_sets",
     "control.canary_changes",
@@ -39,6 +40,7 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
+_NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
 
@@ -95,6 +97,18 @@ JOBS: dict[str, Job] = {
         reads=(NAMED_TABLES,),
         writes=("control.validation_results", "control.quarantine"),
     ),
+    "stitch-identities": Job(
+        "tasks.identity.stitch_identities",
+        "Work out which ids belong to one person, without gluing strangers together.",
+        reads=("ga4.ga4_events", _EVENTS, _EDGES, _NODES, _FORGOTTEN),
+        writes=(_EDGES, _NODES, "gaelp_users.identity_person_changes"),
+    ),
+    "forget": Job(
+        "tasks.identity.forget",
+        "Delete a person from every table, or what is too old; only counts without --delete.",
+        reads=(_NODES, IDENTIFIED_TABLES),
+        writes=(_FORGOTTEN, IDENTIFIED_TABLES),
+    ),
     "fit-mmm": Job(
         "tasks.measure.fit_mmm",
         "Fit the Bayesian marketing-mix model and publish response curves.",
@@ -147,12 +161,19 @@ JOBS: dict[str, Job] = {
     ),
     "request-approval": Job(
         "tasks.act.request_approval",
-        "Lay a change set out for a person: table of changes, why, risk, expiry.",
-        reads=(_SETS, "control.budget_proposals", "models.mmm_reviews", "ads.ads_change_events", _LEDGER),
+        "Lay the undecided change sets out for a person: table of changes, why, risk, expiry.",
+        reads=(
+            _SETS,
+            "control.budget_proposals",
+            "control.plan_decisions",
+            "models.mmm_reviews",
+            "ads.ads_change_events",
+            _LEDGER,
+        ),
     ),
     "record-approval": Job(
         "tasks.act.record_approval",
-        "Record a person's decision on the exact hash of a change set.",
+        "Record a person's decision on the exact hashes of change sets, each by itself.",
         reads=(_SETS, "control.approvals", _LEDGER),
         writes=("control.approvals", *_APPEND),
     ),

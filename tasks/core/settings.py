@@ -30,6 +30,7 @@ class Settings:
     | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
     | AELP2_OUTCOMES_URL | file or http(s) address of the business's daily outcomes as CSV | none |
+    | AELP2_GA4_EXPORT | the GA4 export: dataset my-project.analytics_123456, or folder of analytics_PROPERTY folders | none |
     | AELP2_REPORT_DIR | where reports are written: a folder, or gs://bucket/prefix | .local/reports |
     | AELP2_MMM_MODEL | pymc_mmm, or bootstrap_loglog (low trust) | pymc_mmm |
     | AELP2_ACTOR | who runs the job, for the ledger | job |
@@ -47,6 +48,7 @@ class Settings:
     google_ads_endpoint: str | None
     google_ads_login_customer_id: str | None
     outcomes_url: str | None
+    ga4_export: str | None
     report_dir: str
     mmm_model: str
     actor: str
@@ -82,6 +84,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
         outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
+        ga4_export=env.get("AELP2_GA4_EXPORT") or None,
         report_dir=env.get("AELP2_REPORT_DIR") or ".local/reports",
         mmm_model=_choice(env, "AELP2_MMM_MODEL", "pymc_mmm", ("pymc_mmm", "bootstrap_loglog")),
         actor=env.get("AELP2_ACTOR") or "job",

@@ -93,6 +93,12 @@ GATES: dict[str, Gate] = {
                 _CONTROLS,
             ),
         ),
+        # After the load of GA4: the days that may still change, and a week to compare with.
+        Gate(
+            "ingest-ga4",
+            14,
+            (GateTable("ga4.ga4_events", origin="platforms"), GateTable("ga4.ga4_daily", origin="platforms")),
+        ),
         # Three years: more history than a model is fitted on.
         Gate("fit-mmm", 1096, (_ACCOUNTS, _PERFORMANCE, _IMPORTED, _OUTCOMES, _CONTROLS)),
         Gate(

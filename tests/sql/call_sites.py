@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 READS = ("query", "query_file")
-WRITES = ("append", "merge", "insert_new", "replace_partitions")
+WRITES = ("append", "merge", "insert_new", "replace_partitions", "delete")
 # The warehouse itself, and modules whose .query() speaks another language (GAQL) to another server.
 NOT_SQL = ("tasks.core.warehouse", "tasks.platforms", "tasks.lab")
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -25,9 +25,14 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(
         ("run_date", "start_date", "end_date", "since_date", "recent_start_date", "month_start_date"), date(2026, 3, 2)
     ),
-    **dict.fromkeys(("id", "run_id", "change_set_id", "platform", "account_id", "source", "outcome_source", "target"), "x"),
+    **dict.fromkeys(
+        ("id", "run_id", "change_set_id", "platform", "account_id", "source", "outcome_source", "target", "property_id"), "x"
+    ),
     "currency": "USD",
     "period_days": 7,
+    "before_date": date(2026, 3, 2),
+    "id_kind": "gclid",
+    "ids": ["x"],
     "since": datetime(2026, 3, 2, tzinfo=UTC),
 }
 TYPES = {str: "STRING", int: "INT64", date: "DATE", datetime: "TIMESTAMP"}
@@ -55,7 +60,10 @@ class Statement:
     @property
     def types(self) -> dict[str, str]:
         """BigQuery's type of each parameter passed."""
-        return {name: TYPES[type(value)] for name, value in self.values.items()}
+        return {
+            name: f"ARRAY<{TYPES[type(value[0])]}>" if isinstance(value, list) else TYPES[type(value)]
+            for name, value in self.values.items()
+        }
 
 
 @dataclass
@@ -129,9 +137,25 @@ def _gates(recorder: Recorder) -> None:
                 checks._sql([checks._grain(), *load_checks(table.name)], 1)
 
 
+def _forget(recorder: Recorder) -> None:
+    """The count of every kind of id in every table that may hold it, and the sweep of every such table."""
+    import polars as pl
+
+    from tasks.core.identifiers import KINDS, PERSON_KIND
+    from tasks.identity.forgetting import count_rows, sweep, targets
+
+    recorder.answer = lambda _sql: pl.DataFrame({"n": [0]})
+    for target in targets({(kind, "x") for kind in (*KINDS, PERSON_KIND)}):
+        count_rows(recorder, target)  # type: ignore[arg-type]  # it has what is used
+    recorder.answer = lambda _sql: pl.DataFrame(schema={"day_date": pl.Date, "n": pl.Int64})
+    sweep(recorder, date(2026, 3, 2), 395, do_delete=False)  # type: ignore[arg-type]  # it has what is used
+
+
 # Functions whose SQL depends on what they are called with, and what calls them with everything they are called with.
 BUILT: dict[str, Callable[[Recorder], None]] = {
     "tasks.core.ledger:Ledger._select": _ledger,
+    "tasks.identity.forgetting:count_rows": _forget,
+    "tasks.identity.forgetting:sweep": _forget,
     "tasks.ingest.import_csv:replace_source": _import,
     "tasks.quality.table_checks:_ask": _gates,
     "tasks.quality.table_checks:TableGate._fresh": _gates,

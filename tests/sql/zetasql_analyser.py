@@ -45,6 +45,8 @@ def _type(name: str, *, repeated: bool = False) -> Any:
     from zetasql.api import TypeFactory
     from zetasql.types import TypeKind
 
+    if name.startswith("ARRAY<"):
+        return _type(name.removeprefix("ARRAY<").removesuffix(">"), repeated=True)
     kind = TypeFactory.create_simple_type(getattr(TypeKind, f"TYPE_{'DOUBLE' if name == 'FLOAT64' else name}"))
     return TypeFactory.create_array_type(kind) if repeated else kind
 
