@@ -56,7 +56,7 @@ def test_every_value_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
         frame = sample(contract_name)
         warehouse.append(contract_name, frame)
         columns = ", ".join(contract.columns)
-        read = warehouse.query(f"SELECT {columns} FROM {contract_name}")
+        read = warehouse.query(f"SELECT {columns} FROM {contract_name} ORDER BY {', '.join(contract.grain)}")
         assert frame.select(contract.columns).to_dict(as_series=False) == read.to_dict(as_series=False)
         assert dict(frame.select(contract.columns).schema) == dict(read.schema)
 
