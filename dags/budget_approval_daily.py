@@ -1,10 +1,11 @@
 """### A person decides on today's budget changes
 
-Lays the newest change set out under Required Actions, waits for an answer, and records who decided what on which hash.
+Lays the undecided change sets of all accounts out under Required Actions, waits for one answer, and records who decided what
+on which hash.
 
 **Reads** `control.change_sets`, `control.budget_proposals` **Writes** `control.approvals`, `control.canary_changes`
-**If it fails** nobody answered in time or the answer could not be recorded: nothing is applied, the proposal expires, and
-tomorrow's plan starts anew. Runbook `budget_approval_daily`.
+**If it fails** there was no plan yet, nobody answered in time, or the answer could not be recorded: what is not recorded is not
+applied, the proposal expires, and tomorrow's plan starts anew. Runbook `budget_approval_daily`.
 """
 
 from datetime import timedelta
@@ -12,7 +13,7 @@ from datetime import timedelta
 from aelp2_airflow.approval import approval_of, twin
 from aelp2_airflow.defaults import START, Tag, Urgency, cron, default_args
 from aelp2_airflow.pods import pod
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 with DAG(
     "budget_approval_daily",
@@ -23,8 +24,9 @@ with DAG(
     max_active_runs=1,
     default_args=default_args("growth", Urgency.TODAY),
     tags=[Tag.APPROVE],
+    params={"account": Param("", type="string", pattern=r"^\w*$", description="Only this account's changes; empty: all of them")},
 ):
-    request = pod("request-approval", xcom=True)
+    request = pod("request-approval", "--account", "{{ params.account }}", xcom=True)
     approved = approval_of(request, within=timedelta(hours=20))
 
     twin("budget_canary_daily")

@@ -76,6 +76,8 @@ class Review(ApprovalOperator):
 def approval_of(request: BaseOperator, *, within: timedelta) -> EmptyOperator:
     """Ask a person about what ``request`` (the pod `request-approval`) laid out; the marker `approved` is the end.
 
+    One answer decides every change set of the page; each is recorded by itself.
+
     | what happens | review | record_approval | approved | record_expiry |
     | --- | --- | --- | --- | --- |
     | Approve | success | success | success | skipped |
@@ -107,11 +109,9 @@ def approval_of(request: BaseOperator, *, within: timedelta) -> EmptyOperator:
 
 
 def _record(task_id: str, decision: str, approver: str, **kwargs: Any) -> BaseOperator:
-    asked = f"({_REQUEST} or {{}})"
     return pod(
         "record-approval",
-        *("--change-set-id", "{{ " + asked + ".get('change_set_id') }}"),
-        *("--sha256", "{{ " + asked + ".get('sha256') }}"),
+        *("--set", "{{ sets(" + _REQUEST + ") }}"),
         *("--decision", decision),
         *("--approver", approver),
         *("--approval-ref", "{{ run_id }}/review"),

@@ -69,4 +69,9 @@ def approver(response: Mapping[str, Any] | None) -> str:
     return person(answer(response)["responded_by_user"]["name"])
 
 
-MACROS = {function.__name__: function for function in (run_date, person, decision, approver)}
+def sets(request: Mapping[str, Any] | None) -> str:
+    """`ID=SHA256,…` of all change sets that `request_approval` laid out; empty where it laid out none."""
+    return ",".join(f"{one['change_set_id']}={one['sha256']}" for one in (request or {}).get("sets", ()))
+
+
+MACROS = {function.__name__: function for function in (run_date, person, decision, approver, sets)}

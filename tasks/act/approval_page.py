@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -58,61 +59,94 @@ def _reasons(proposals: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"- **{_cell(', '.join(ids))}**: {_cell(reason)}" for reason, ids in budgets.items()]
 
 
-def subject(change_set: ChangeSet) -> str:
-    """One line for the list of required actions."""
-    ups = sum(c.delta_micros > 0 for c in change_set.changes)
-    downs = len(change_set.changes) - ups
-    return f"Budgets of {change_set.platform} {change_set.account_id} on {change_set.run_date}: {ups} up, {downs} down"
-
-
-def body(
-    change_set: ChangeSet,
-    proposals: Sequence[Mapping[str, Any]],
-    *,
-    expires_at: datetime,
-    verdict: str,
-    policy: Policy,
-    used_micros: int,
-) -> str:
-    """The whole page: totals, table, why, risk, caps, data, what an answer does.
+@dataclass(frozen=True)
+class Section:
+    """What the page says about one account.
 
     ``proposals`` are rows of ``control.budget_proposals``; ``used_micros`` is what moved in the last 24 h by the ledger and the
     loaded change log.
     """
-    currency = change_set.currency_code
-    up = sum(max(c.delta_micros, 0) for c in change_set.changes)
-    down = sum(max(-c.delta_micros, 0) for c in change_set.changes)
-    size = up + down
-    cap = caps.daily_cap_micros(change_set.account_daily_budget_micros, policy)
-    increases = [p for p in proposals if p["amount_after_micros"] > p["amount_before_micros"]]
-    lowest = min((p["p_cac_le_target"] for p in increases), default=None)
-    risk = (
-        "No budget rises."
-        if lowest is None
-        else f"The least certain increase has P(marginal CAC ≤ target) = {100 * lowest:.0f} %; the policy asks for at least "
-        f"{100 * float(policy.min_probability):.0f} %."
-    )
-    extrapolated = [p["budget_id"] for p in proposals if p["is_extrapolated"]]
-    if extrapolated:
-        risk += f" Budgets {', '.join(extrapolated)} go beyond the highest daily spend seen."
-    gain = sum(p["expected_new_customers_mean"] for p in proposals)
-    used, allowed = format_micros(used_micros + size, currency), format_micros(cap, currency)
-    total = (
-        f"**{len(change_set.changes)} budget changes** for account {change_set.account_id}, run date {change_set.run_date}: "
-        f"{format_micros(up, currency)} a day more and {format_micros(down, currency)} less, "
-        f"{format_micros(up - down, currency)} net; expected {gain:+.1f} new customers a week."
-    )
-    facts = {
-        "Risk": f"{risk} Target CAC {format_micros(change_set.target_cac_micros, currency)}.",
-        "Caps": f"each change ≤ {policy.step_cap_pct} % of its budget; in 24 h {used} of {allowed} "
-        f"({policy.daily_cap_pct} % of the account's daily budget) would be used.",
-        "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict **{_cell(verdict)}**.",
-        "If approved": f"checked by the platform, applied once, read back, then watched for {policy.watch_days} days and rolled "
-        f"back if CAC rises by more than {policy.max_cac_breach_pct} %.",
-        "If rejected or unanswered": "nothing changes.",
-        "Expires": f"{expires_at:%Y-%m-%d %H:%M} UTC. Proposed by {_cell(change_set.author)}, who cannot approve it.",
-        "Hash": f"`{change_set.sha256}` (`{change_set.change_set_id}`).",
-    }
-    table = [*_HEAD, *(_row(p, currency) for p in proposals)]
-    below = [f"- **{name}**: {text}" for name, text in facts.items()]
-    return "\n".join([total, "", *table, "", "**Why**", "", *_reasons(proposals), "", "**Before you answer**", "", *below])
+
+    change_set: ChangeSet
+    proposals: Sequence[Mapping[str, Any]]
+    expires_at: datetime
+    verdict: str
+    policy: Policy
+    used_micros: int
+
+    def markdown(self, *, has_reasons: bool) -> str:
+        """Totals, table, why, risk, caps, data, what an answer does."""
+        table = [*_HEAD, *(_row(p, self.change_set.currency_code) for p in self.proposals)]
+        why = ["**Why**", "", *_reasons(self.proposals), ""] if has_reasons else []
+        facts = [f"- **{name}**: {text}" for name, text in self._facts().items()]
+        return "\n".join([self._total(), "", *table, "", *why, "**Before you answer**", "", *facts])
+
+    def _moved(self) -> tuple[int, int]:
+        """Micros a day up and down, both positive."""
+        deltas = [c.delta_micros for c in self.change_set.changes]
+        return sum(max(d, 0) for d in deltas), sum(max(-d, 0) for d in deltas)
+
+    def _total(self) -> str:
+        (up, down), currency = self._moved(), self.change_set.currency_code
+        gain = sum(p["expected_new_customers_mean"] for p in self.proposals)
+        return (
+            f"**{len(self.change_set.changes)} budget changes** for account {self.change_set.account_id}, run date "
+            f"{self.change_set.run_date}: {format_micros(up, currency)} a day more and {format_micros(down, currency)} less, "
+            f"{format_micros(up - down, currency)} net; expected {gain:+.1f} new customers a week."
+        )
+
+    def _risk(self) -> str:
+        increases = [p for p in self.proposals if p["amount_after_micros"] > p["amount_before_micros"]]
+        lowest = min((p["p_cac_le_target"] for p in increases), default=None)
+        text = (
+            "No budget rises."
+            if lowest is None
+            else f"The least certain increase has P(marginal CAC ≤ target) = {100 * lowest:.0f} %; the policy asks for at least "
+            f"{100 * float(self.policy.min_probability):.0f} %."
+        )
+        extrapolated = [p["budget_id"] for p in self.proposals if p["is_extrapolated"]]
+        return text + (f" Budgets {', '.join(extrapolated)} go beyond the highest daily spend seen." if extrapolated else "")
+
+    def _facts(self) -> dict[str, str]:
+        change_set, policy, currency = self.change_set, self.policy, self.change_set.currency_code
+        cap = caps.daily_cap_micros(change_set.account_daily_budget_micros, policy)
+        used, allowed = format_micros(self.used_micros + sum(self._moved()), currency), format_micros(cap, currency)
+        return {
+            "Risk": f"{self._risk()} Target CAC {format_micros(change_set.target_cac_micros, currency)}.",
+            "Caps": f"each change ≤ {policy.step_cap_pct} % of its budget; in 24 h {used} of {allowed} "
+            f"({policy.daily_cap_pct} % of the account's daily budget) would be used.",
+            "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict "
+            f"**{_cell(self.verdict)}**.",
+            "If approved": f"checked by the platform, applied once, read back, then watched for {policy.watch_days} days and "
+            f"rolled back if CAC rises by more than {policy.max_cac_breach_pct} %.",
+            "If rejected or unanswered": "nothing changes.",
+            "Expires": f"{self.expires_at:%Y-%m-%d %H:%M} UTC. Proposed by {_cell(change_set.author)}, who cannot approve it.",
+            "Hash": f"`{change_set.sha256}` (`{change_set.change_set_id}`).",
+        }
+
+
+def subject(change_sets: Sequence[ChangeSet]) -> str:
+    """One line for the list of required actions."""
+    deltas = [change.delta_micros for change_set in change_sets for change in change_set.changes]
+    ups, first = sum(delta > 0 for delta in deltas), change_sets[0]
+    whose = f"{first.platform} {first.account_id}" if len(change_sets) == 1 else f"{len(change_sets)} accounts"
+    return f"Budgets of {whose} on {first.run_date}: {ups} up, {len(deltas) - ups} down"
+
+
+def body(sections: Sequence[Section], *, has_reasons: bool = True) -> str:
+    """The whole page: one section an account, each under its name where there are several."""
+    pages = [section.markdown(has_reasons=has_reasons) for section in sections]
+    if len(pages) > 1:
+        names = [f"{section.change_set.platform} {section.change_set.account_id}" for section in sections]
+        pages = [f"## {_cell(name)}\n\n{page}" for name, page in zip(names, pages, strict=True)]
+        pages.insert(
+            0,
+            f"**{len(sections)} accounts, one answer**: it decides every change set below, each by its own hash. To decide an "
+            "account by itself: runbook `budget_approval_daily`, param `account`.",
+        )
+    if not has_reasons:
+        pages.append(
+            "Why each budget moves is left out to keep this page short: `aelp2 report` and `aelp2 request-approval --account …` "
+            "tell it."
+        )
+    return "\n\n".join(pages)

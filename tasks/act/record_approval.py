@@ -1,7 +1,8 @@
-"""Record a person's decision on the exact hash of a change set. A decision is written once."""
+"""Record a person's decision on the exact hashes of change sets. A decision is written once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -69,33 +70,50 @@ def record_approval(context: Context, *, change_set_id: str, sha256: str, decisi
     return f"{change_set_id}: {decision} by {earlier.approver} (hash {sha256[:12]}…)"
 
 
+def _pairs(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+    """(id, hash) of every set, each once."""
+    pairs: dict[tuple[str, str], None] = {}
+    for text in ",".join(values).split(","):
+        change_set_id, _, sha256 = text.strip().rpartition("=")
+        if not change_set_id or not sha256:
+            raise click.BadParameter(f"{text!r} is not of the form ID=SHA256")
+        pairs[change_set_id, sha256] = None
+    return list(pairs)
+
+
 @click.command("record-approval")
 @run_date_option
-@click.option("--change-set-id", required=True, help="Set that was decided on.")
-@click.option("--sha256", required=True, help="Hash that the person was shown.")
+@click.option(
+    "--set",
+    "sets",
+    required=True,
+    multiple=True,
+    metavar="ID=SHA256",
+    callback=_pairs,
+    help="Set that was decided on and the hash that the person was shown; repeated, or separated by commas.",
+)
 @click.option("--decision", required=True, type=click.Choice(["approved", "rejected", "expired"]), help="What was decided.")
 @click.option("--approver", required=True, help="Who decided; `nobody` if nobody answered in time.")
 @click.option("--approval-ref", required=True, help="Where it was decided, for example the Airflow run id.")
-def command(run_date: date, change_set_id: str, sha256: str, decision: str, approver: str, approval_ref: str) -> None:  # noqa: ARG001 - every job takes a run date; the set has its own
-    """Record a person's decision on the exact hash of a change set.
+def command(run_date: date, sets: list[tuple[str, str]], decision: str, approver: str, approval_ref: str) -> None:  # noqa: ARG001 - every job takes a run date; a set has its own
+    """Record a person's decision on the exact hashes of change sets, each by itself.
 
-    Refused (exit code 4): an unknown set, another hash, an expired set, a set decided otherwise, an approval by its author.
+    Refused (exit code 4): an unknown set, another hash, an expired set, a set decided otherwise, an approval by its author. A set
+    that is refused does not keep the others from being recorded.
 
     \b
-    aelp2 record-approval --run-date 2026-03-02 --change-set-id ID --sha256 HASH
+    aelp2 record-approval --run-date 2026-03-02 --set ID=SHA256
         --decision approved --approver ana --approval-ref REF
     """
-    from tasks.act.context import Context
+    from tasks.act.context import Context, for_each
 
     if decision == "expired" and approver != NOBODY:
         raise click.UsageError(f"--decision expired means that nobody answered; use --approver {NOBODY}")
-    click.echo(
-        record_approval(
-            Context.from_environment(),
-            change_set_id=change_set_id,
-            sha256=sha256,
-            decision=decision,
-            approver=approver,
-            approval_ref=approval_ref,
+    context = Context.from_environment()
+
+    def record(pair: tuple[str, str]) -> str:
+        return record_approval(
+            context, change_set_id=pair[0], sha256=pair[1], decision=decision, approver=approver, approval_ref=approval_ref
         )
-    )
+
+    for_each(sets, record)

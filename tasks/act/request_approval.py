@@ -1,8 +1,9 @@
-"""Lay a change set out for a person: table of changes, why, risk, expiry. The answer binds to the hash shown."""
+"""Lay the undecided change sets out for a person: table of changes, why, risk, expiry. The answer binds to the hashes shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -10,26 +11,35 @@ import click
 
 from tasks.core.changeset import probability_ppm
 from tasks.core.cli_options import run_date_option
-from tasks.core.errors import JobError, NothingToDo
+from tasks.core.errors import JobError, NothingToDo, TryAgain
 
 if TYPE_CHECKING:
+    from tasks.act.approval_page import Section
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
     from tasks.core.changeset import Change
 
+# What the tasks of a DAG hand to each other should stay small: 48 KB is what Airflow's own transfer operators allow.
+XCOM_BYTES = 49_344
 
-def undecided(context: Context, run_date: date, change_set_id: str | None) -> list[StoredSet]:
-    """Live sets that nobody has decided on and that are not void, the newest of each account, by account.
 
-    NothingToDo says why there is none: no plan, shadow mode, decided already, or expired.
+def undecided(context: Context, run_date: date, change_set_id: str | None, account: str = "") -> list[StoredSet]:
+    """Live sets that nobody has decided on and that are not void, the newest of each account, by account; "" is every account.
+
+    NothingToDo says why there is none: no change planned, shadow mode, decided already, or expired. TryAgain if there is no plan
+    of the day yet.
     """
     from tasks.act.guard import expiry
     from tasks.act.stored import load_set, sets_of_day
     from tasks.core.clock import utc_now
 
-    found = [load_set(context.warehouse, change_set_id)] if change_set_id else sets_of_day(context.warehouse, run_date)
+    if change_set_id:
+        found = [load_set(context.warehouse, change_set_id)]
+    else:
+        of_day = sets_of_day(context.warehouse, run_date)
+        found = [s for s in of_day if s.platform != "imported" and account in ("", s.account_id)]
     if not found:
-        raise NothingToDo(f"the plan of {run_date} proposed no change")
+        raise _no_set(context, run_date, account)
     newest = {(s.platform, s.account_id): s for s in found if s.mode == "live"}
     if not newest:
         raise NothingToDo(f"every change set of {run_date} was proposed in shadow mode; shadow sets are logged, never approved")
@@ -45,6 +55,23 @@ def undecided(context: Context, run_date: date, change_set_id: str | None) -> li
     if not open_sets:
         raise NothingToDo("nothing to approve: " + "; ".join(why_not))
     return sorted(open_sets, key=lambda s: (s.platform, s.account_id))
+
+
+def _no_set(context: Context, run_date: date, account: str) -> JobError:
+    """Why the day has no change set: a plan that changes nothing leaves decisions behind, a plan that was not made does not."""
+    frame = context.warehouse.query(
+        "SELECT DISTINCT account_id FROM control.plan_decisions WHERE run_date = @run_date AND platform != 'imported' "
+        "ORDER BY account_id",
+        {"run_date": run_date},
+    )
+    planned = list(frame["account_id"])
+    if not planned:
+        return TryAgain(
+            f"no plan of {run_date} yet: budget_plan_daily has not ended; look at its run, and if it failed at its runbook"
+        )
+    if account and account not in planned:
+        return JobError(f"account {account!r} is not in the plan of {run_date}; planned were {', '.join(planned)}")
+    return NothingToDo(f"the plan of {run_date} proposed no change" + (f" for account {account}" if account else ""))
 
 
 def _proposals(context: Context, change_set_id: str) -> list[dict[str, Any]]:
@@ -109,54 +136,62 @@ def _hashed(change: Change) -> tuple[Any, ...]:
     )
 
 
-def request_approval(context: Context, stored: StoredSet) -> dict[str, object]:
-    """What Airflow shows and hands on: change_set_id, sha256, subject, body (Markdown), expires_at.
-
-    JobError if the proposals differ from the hashed bytes: a person must not read other numbers than those approved.
-    """
-    from tasks.act.approval_page import body, subject
+def _section(context: Context, stored: StoredSet) -> Section:
+    """One account's part of the page. JobError if the proposals differ from the hashed bytes: a person must not read other
+    numbers than those approved."""
+    from tasks.act.approval_page import Section
     from tasks.act.guard import expiry
 
     change_set = stored.verified()
     proposals = _proposals(context, stored.change_set_id)
     if sorted(map(_shown, proposals)) != sorted(map(_hashed, change_set.changes)):
         raise JobError(f"control.budget_proposals of {stored.change_set_id} differ from the hashed bytes; plan again")
-    until = expiry(context, stored)
-    return {
-        "change_set_id": stored.change_set_id,
-        "sha256": stored.sha256,
-        "subject": subject(change_set),
-        "body": body(
-            change_set,
-            proposals,
-            expires_at=until,
-            verdict=_verdict(context, change_set.mmm_run_id),
-            policy=context.policy,
-            used_micros=used_so_far(context, stored),
-        ),
-        "expires_at": until.isoformat(),
+    return Section(
+        change_set,
+        proposals,
+        expires_at=expiry(context, stored),
+        verdict=_verdict(context, change_set.mmm_run_id),
+        policy=context.policy,
+        used_micros=used_so_far(context, stored),
+    )
+
+
+def request_approval(context: Context, sets: Sequence[StoredSet]) -> dict[str, object]:
+    """What Airflow shows and hands on: subject, body (Markdown), and the id and hash of every set that the one answer decides.
+
+    Where the page of many accounts gets long, the reasons are left out, and it says so; amounts and hashes never are.
+    """
+    from tasks.act.approval_page import body, subject
+
+    sections = [_section(context, stored) for stored in sets]
+    asked: dict[str, object] = {
+        "subject": subject([section.change_set for section in sections]),
+        "sets": [{"change_set_id": stored.change_set_id, "sha256": stored.sha256} for stored in sets],
     }
+    whole = asked | {"body": body(sections)}
+    return whole if len(json.dumps(whole)) <= XCOM_BYTES else asked | {"body": body(sections, has_reasons=False)}
 
 
 @click.command("request-approval")
 @run_date_option
-@click.option("--change-set-id", help="One change set instead of the newest undecided one of the run date.")
-def command(run_date: date, change_set_id: str | None) -> None:
-    """Lay a change set out for a person: table of changes, why, risk, expiry.
+@click.option("--account", default="", help="Only the change set of this account. Default: all accounts on one page.")
+@click.option("--change-set-id", help="One change set instead of the newest undecided ones of the run date.")
+def command(run_date: date, account: str, change_set_id: str | None) -> None:
+    """Lay the undecided change sets out for a person: table of changes, why, risk, expiry.
 
-    Exit code 99 if there is nothing to decide. One set is laid out a run; if other accounts wait too, the output names them.
+    One page with a section an account, which one answer decides. Exit code 99 if there is nothing to decide; 75 if the run date
+    has no plan yet.
 
     \b
     aelp2 request-approval --run-date 2026-03-02
+    aelp2 request-approval --run-date 2026-03-02 --account 1234567890
     """
     from tasks.act.context import Context
     from tasks.core import xcom
 
+    if account and change_set_id:
+        raise click.UsageError("--change-set-id names one set of one account; leave --account out")
     context = Context.from_environment()
-    first, *others = undecided(context, run_date, change_set_id)
-    page = request_approval(context, first)
+    page = request_approval(context, undecided(context, run_date, change_set_id, account))
     xcom.push(page)
     click.echo(f"{page['subject']}\n\n{page['body']}")
-    if others:
-        names = ", ".join(s.change_set_id for s in others)
-        click.echo(f"\nThese wait too, each needs a run of its own with --change-set-id: {names}")

@@ -75,10 +75,14 @@ def change(budget_id: str, before: int, after: int, budgets: Mapping[str, Budget
 
 def propose(warehouse: Warehouse, changes: list[Change], *, base: int, run_date: date = RUN_DATE, **facts: Any) -> StoredSet:
     """Store a change set as plan-budgets does."""
+    account_id = facts.pop("account_id", ACCOUNT)
+    if account_id != ACCOUNT:
+        names = {c.budget_id: change_id("google_ads", account_id, run_date, c.budget_id) for c in changes}
+        changes = [dataclasses.replace(c, change_id=names[c.budget_id]) for c in changes]
     made = make_change_set(
         ChangeSet(
             platform="google_ads",
-            account_id=ACCOUNT,
+            account_id=account_id,
             currency_code="USD",
             run_date=run_date,
             author=facts.pop("author", AUTHOR),
@@ -106,7 +110,7 @@ def propose(warehouse: Warehouse, changes: list[Change], *, base: int, run_date:
     }
     table = "control.change_sets"
     warehouse.insert_new(table, pl.DataFrame([record], schema=load_contract(table).polars_schema()))
-    Ledger(warehouse).append(Event(made.change_set_id, made.platform, ACCOUNT, "proposed", made.sha256, made.author))
+    Ledger(warehouse).append(Event(made.change_set_id, made.platform, account_id, "proposed", made.sha256, made.author))
     return load_set(warehouse, made.change_set_id)
 
 

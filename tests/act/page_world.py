@@ -3,7 +3,7 @@
 from typing import Any
 
 import polars as pl
-from act_world import ACCOUNT, MICROS, NOW, RUN_DATE, World
+from act_world import MICROS, NOW, RUN_DATE, World
 
 from tasks.act.stored import StoredSet
 from tasks.core.changeset import Change
@@ -17,7 +17,7 @@ def proposal(stored: StoredSet, change: Change, **facts: Any) -> dict[str, Any]:
         "change_id": change.change_id,
         "run_date": RUN_DATE,
         "platform": "google_ads",
-        "account_id": ACCOUNT,
+        "account_id": stored.account_id,
         "budget_id": change.budget_id,
         "campaign_ids": list(change.campaign_ids),
         "channel": change.channel,
@@ -40,10 +40,22 @@ def proposal(stored: StoredSet, change: Change, **facts: Any) -> dict[str, Any]:
     } | facts
 
 
+def decide_nothing(world: World, *accounts: str, platform: str = "google_ads") -> None:
+    """The plan of the day as it is kept for budgets that it leaves alone: one decision an account, no change set."""
+    row = {"run_date": RUN_DATE, "platform": platform, "budget_id": "b1", "decision": "hold", "constraint": "at_optimum"}
+    rows = [row | {"account_id": account, "detail": "as it is", "decided_at": NOW} for account in accounts]
+    table = "control.plan_decisions"
+    world.warehouse.merge(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
+
+
 def write_proposals(world: World, stored: StoredSet, **facts: Any) -> list[dict[str, Any]]:
     """Store the proposals of every change of ``stored``; ``facts`` replace columns of the first one."""
-    table = "control.budget_proposals"
     changes = stored.verified().changes
-    rows = [proposal(stored, c, **(facts if number == 0 else {})) for number, c in enumerate(changes)]
+    return store_proposals(world, [proposal(stored, c, **(facts if number == 0 else {})) for number, c in enumerate(changes)])
+
+
+def store_proposals(world: World, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Store ``rows`` and give them back."""
+    table = "control.budget_proposals"
     world.warehouse.merge(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
     return rows

@@ -8,18 +8,22 @@ import pytest
 from act_world import MICROS, NOW, World
 from page_world import proposal
 
-from tasks.act.approval_page import body, subject
+from tasks.act.approval_page import Section, body, subject
 from tasks.act.stored import StoredSet
 from tasks.core.policy import Policy
 
 BIDI = "\u202e"
 
 
-def page(stored: StoredSet, *, verdict: str = "healthy", used: int = 0, **facts: Any) -> str:
+def section(stored: StoredSet, *, verdict: str = "healthy", used: int = 0, **facts: Any) -> Section:
     change_set = stored.verified()
     rows = [proposal(stored, c, **(facts if n == 0 else {})) for n, c in enumerate(change_set.changes)]
     until = NOW + timedelta(hours=24)
-    return body(change_set, rows, expires_at=until, verdict=verdict, policy=Policy(), used_micros=used)
+    return Section(change_set, rows, expires_at=until, verdict=verdict, policy=Policy(), used_micros=used)
+
+
+def page(stored: StoredSet, **facts: Any) -> str:
+    return body([section(stored, **facts)])
 
 
 def cells(line: str) -> list[str]:
@@ -76,7 +80,28 @@ def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
         f"`{stored.sha256}` (`{stored.change_set_id}`)",
     ):
         assert words in text
-    assert subject(stored.verified()) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
+    assert subject([stored.verified()]) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
+
+
+def test_each_account_has_its_section(world: World) -> None:
+    """Above them what the one answer does; in each section its own page; the line of required actions counts them all."""
+    stored = [world.propose(), world.propose(world.change("b2", -15), account_id="2000000002")]
+    text = body([section(one) for one in stored])
+    first, *parts = text.split("## ")
+    assert first.startswith("**2 accounts, one answer**: it decides every change set below, each by its own hash.")
+    assert [part.rstrip() for part in parts] == [
+        f"google\\_ads {one.account_id}\n\n{page(one)}".replace("\\", "") for one in stored
+    ]
+    assert subject([one.verified() for one in stored]) == "Budgets of 2 accounts on 2026-03-02: 1 up, 3 down"
+
+
+def test_reasons_are_what_a_long_page_leaves_out(world: World) -> None:
+    """It says so; every other line stays."""
+    one = section(world.propose())
+    whole, short = body([one]).splitlines(), body([one], has_reasons=False).splitlines()
+    start, end = whole.index("**Why**"), whole.index("**Before you answer**")
+    assert short[:-2] == whole[:start] + whole[end:]
+    assert short[-1].startswith("Why each budget moves is left out")
 
 
 def test_without_an_increase_there_is_no_probability_to_show(world: World) -> None:

@@ -1,11 +1,14 @@
 """record-approval: one decision, on one hash, by somebody else, in time."""
 
+from collections.abc import Callable
+
 import pytest
 from act_world import AUTHOR, NOW, PERSON, World
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
+from tasks.act.context import Context
 from tasks.act.record_approval import command
-from tasks.act.stored import load_approval
+from tasks.act.stored import StoredSet, load_approval
 from tasks.core.errors import JobError, Refused
 
 
@@ -188,7 +191,73 @@ def test_a_set_that_was_never_proposed_cannot_be_approved(world: World) -> None:
 )
 def test_the_command_takes_nothing_half(arguments: list[str], words: str) -> None:
     """Wrong usage ends before anything is opened."""
-    base = ["--run-date", "2026-03-02", "--change-set-id", "x", "--sha256", "0" * 64, "--approval-ref", "r"]
+    base = ["--run-date", "2026-03-02", "--set", f"x={'0' * 64}", "--approval-ref", "r"]
     result = CliRunner().invoke(command, [*base, *arguments])
     assert result.exit_code == 2
     assert words in result.output
+
+
+Record = Callable[..., Result]
+
+
+@pytest.fixture
+def record(world: World, monkeypatch: pytest.MonkeyPatch) -> Record:
+    """The command on the world's warehouse: sets as Airflow hands them over, in one argument."""
+    monkeypatch.setattr(Context, "from_environment", lambda: world.context)
+
+    def run(*pairs: str, decision: str = "approved", approver: str = PERSON) -> Result:
+        known = ["--run-date", "2026-03-02", "--decision", decision, "--approver", approver, "--approval-ref", "run1/review"]
+        return CliRunner().invoke(command, [*known, "--set", ",".join(pairs)])
+
+    return run
+
+
+def three(world: World) -> list[StoredSet]:
+    return [
+        world.propose(account_id="2000000001"),
+        world.propose(account_id="2000000002", author=PERSON),
+        world.propose(account_id="2000000003"),
+    ]
+
+
+def test_one_answer_is_recorded_for_each_set_by_itself(world: World, record: Record) -> None:
+    """M1: a row and a ledger row a set, each with its own hash; a retry of the task changes nothing."""
+    stored = [world.propose(account_id=account) for account in ("2000000001", "2000000002")]
+    pairs = [f"{s.change_set_id}={s.sha256}" for s in stored]
+    for _ in range(2):
+        done = record(*pairs, pairs[0])
+        assert (done.exit_code, done.stdout.splitlines()) == (
+            0,
+            [f"{s.change_set_id}: approved by maria (hash {s.sha256[:12]}…)" for s in stored],
+        )
+        kept = world.warehouse.query("SELECT change_set_id, sha256 FROM control.approvals ORDER BY change_set_id")
+        assert [f"{row[0]}={row[1]}" for row in kept.iter_rows()] == pairs
+        assert events(world) == ["proposed", "proposed", "approved", "approved"]
+
+
+def test_a_refused_set_does_not_keep_the_others_from_being_recorded(world: World, record: Record) -> None:
+    """An own proposal and another hash in the middle of the page: exit code 4 names both, the third is approved all the same."""
+    first, own, third = three(world)
+    ended = record(
+        f"{first.change_set_id}={'f' * 64}", f"{own.change_set_id}={own.sha256}", f"{third.change_set_id}={third.sha256}"
+    )
+    assert isinstance(ended.exception, Refused)
+    assert ended.exception.exit_code == 4
+    assert "the decision is about ffff" in str(ended.exception)
+    assert f"'maria' proposed change set {own.change_set_id}; somebody else has to approve it" in str(ended.exception)
+    assert list(world.warehouse.query("SELECT change_set_id FROM control.approvals")["change_set_id"]) == [third.change_set_id]
+
+
+def test_a_set_decided_before_leaves_the_others_to_the_new_answer(world: World, record: Record) -> None:
+    """Rejected by an earlier run, then approved on a page with another one: it stays rejected."""
+    first, _, third = three(world)
+    world.decide(first, "rejected")
+    ended = record(f"{first.change_set_id}={first.sha256}", f"{third.change_set_id}={third.sha256}")
+    assert "is decided already: rejected by maria" in str(ended.exception)
+    assert [d for d, _ in decisions(world)] == ["rejected", "approved"]
+
+
+@pytest.mark.parametrize("text", ["", "x", "=aa", "x=", "x=aa,", "x=aa,,y=bb"])
+def test_half_a_pair_is_wrong_usage(record: Record, text: str) -> None:
+    """Also the empty text that a run hands over in which nothing was laid out."""
+    assert record(text).exit_code == 2

@@ -1,30 +1,33 @@
-"""request-approval: which set is laid out, and that a person reads the numbers that were hashed."""
+"""request-approval: which sets are laid out, and that a person reads the numbers that were hashed."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 from act_world import ACCOUNT, MICROS, NOW, RUN_DATE, World
-from page_world import write_proposals
+from page_world import decide_nothing, proposal, store_proposals, write_proposals
 
-from tasks.act.request_approval import request_approval, undecided, used_so_far
+from tasks.act.request_approval import XCOM_BYTES, request_approval, undecided, used_so_far
 from tasks.core import xcom
 from tasks.core.contracts import load_contract
-from tasks.core.errors import JobError, NothingToDo, Refused
+from tasks.core.errors import JobError, NothingToDo, Refused, TryAgain
+
+WORDS = "one more new customer costs about 50.00 USD, below the target of 60.00 USD; it does so in 97 % of the model's draws."
 
 
 def test_what_airflow_gets(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Id, hash, subject, page and expiry, all plain JSON; the verdict of the model's review is on the page."""
+    """Subject, page, and the id and hash of the set, all plain JSON; the verdict of the model's review is on the page."""
     stored = world.propose()
     write_proposals(world, stored)
-    assert "health verdict **not reviewed**" in str(request_approval(world.context, stored)["body"])
+    assert "health verdict **not reviewed**" in str(request_approval(world.context, [stored])["body"])
     table = "models.mmm_reviews"
     review = {"run_id": "run1", "check": "verdict", "result": "REVIEW", "detail": "x", "run_date": RUN_DATE, "reviewed_at": NOW}
     world.warehouse.insert_new(table, pl.DataFrame([review], schema=load_contract(table).polars_schema()))
-    asked = request_approval(world.context, stored)
-    assert (asked["change_set_id"], asked["sha256"]) == (stored.change_set_id, stored.sha256)
-    assert asked["expires_at"] == "2026-03-03T08:00:00+00:00"
+    asked = request_approval(world.context, [stored])
+    assert asked["sets"] == [{"change_set_id": stored.change_set_id, "sha256": stored.sha256}]
+    assert set(asked) == {"subject", "body", "sets"}
     assert "health verdict **REVIEW**" in str(asked["body"])
     monkeypatch.setenv("AELP2_XCOM_FILE", str(tmp_path / "x.json"))
     xcom.push(asked)
@@ -48,7 +51,7 @@ def test_a_page_of_other_numbers_is_not_shown(world: World, column: str, value: 
     stored = world.propose()
     write_proposals(world, stored, **{column: value})
     with pytest.raises(JobError, match="differ from the hashed bytes"):
-        request_approval(world.context, stored)
+        request_approval(world.context, [stored])
 
 
 def test_a_missing_or_additional_proposal_is_not_shown(world: World) -> None:
@@ -57,11 +60,11 @@ def test_a_missing_or_additional_proposal_is_not_shown(world: World) -> None:
     write_proposals(world, stored)
     world.warehouse.tamper("DELETE FROM control.budget_proposals WHERE budget_id = 'b2'")
     with pytest.raises(JobError, match="differ from the hashed bytes"):
-        request_approval(world.context, stored)
+        request_approval(world.context, [stored])
     write_proposals(world, stored)
     world.warehouse.tamper("INSERT INTO control.budget_proposals SELECT * FROM control.budget_proposals WHERE budget_id = 'b1'")
     with pytest.raises(JobError, match="differ from the hashed bytes"):
-        request_approval(world.context, stored)
+        request_approval(world.context, [stored])
 
 
 def test_tampered_bytes_are_not_shown(world: World) -> None:
@@ -71,7 +74,7 @@ def test_tampered_bytes_are_not_shown(world: World) -> None:
     world.warehouse.tamper("UPDATE control.change_sets SET canonical_json = replace(canonical_json, 'USD', 'EUR')")
     (found,) = undecided(world.context, RUN_DATE, None)
     with pytest.raises(Refused, match="changed after it was proposed"):
-        request_approval(world.context, found)
+        request_approval(world.context, [found])
 
 
 def test_the_newest_set_of_the_account_is_laid_out(world: World) -> None:
@@ -83,9 +86,79 @@ def test_the_newest_set_of_the_account_is_laid_out(world: World) -> None:
     assert [s.change_set_id for s in undecided(world.context, RUN_DATE, first.change_set_id)] == [first.change_set_id]
 
 
-def test_without_a_plan_there_is_nothing_to_do(world: World) -> None:
+def test_every_account_is_on_the_page_and_each_set_is_handed_on(world: World) -> None:
+    """One question for the day: the sets of all accounts that wait, by account; those decided already are not asked again."""
+    stored = [world.propose(account_id=account) for account in ("2000000003", "2000000001", "2000000002")]
+    for one in stored:
+        write_proposals(world, one)
+    world.decide(stored[2], "rejected")
+    found = undecided(world.context, RUN_DATE, None)
+    asked = request_approval(world.context, found)
+    assert asked["sets"] == [{"change_set_id": s.change_set_id, "sha256": s.sha256} for s in (stored[1], stored[0])]
+    assert str(asked["body"]).count("**Why**") == 2
+    assert [stored[n].sha256 in str(asked["body"]) for n in range(3)] == [True, True, False]
+
+
+def test_an_account_can_be_asked_about_by_itself(world: World) -> None:
+    """`--account`: its set alone; an account that was not planned is a mistake, one without a change is no work."""
+    decide_nothing(world, ACCOUNT, "2000000002", "2000000003")
+    world.propose()
+    second = world.propose(account_id="2000000002")
+    assert [s.change_set_id for s in undecided(world.context, RUN_DATE, None, "2000000002")] == [second.change_set_id]
+    with pytest.raises(NothingToDo, match="proposed no change for account 2000000003"):
+        undecided(world.context, RUN_DATE, None, "2000000003")
+    with pytest.raises(JobError, match="'2000000009' is not in the plan of 2026-03-02; planned were 2000000001, ") as wrong:
+        undecided(world.context, RUN_DATE, None, "2000000009")
+    assert wrong.value.exit_code == 1
+
+
+def test_a_set_that_cannot_be_shown_keeps_the_page_back(world: World) -> None:
+    """M1: an answer to a page without it would still be an answer about the day; the error names the set."""
+    good, bad = world.propose(), world.propose(account_id="2000000002")
+    write_proposals(world, good)
+    write_proposals(world, bad, amount_after_micros=419 * MICROS)
+    with pytest.raises(JobError, match=f"{bad.change_set_id} differ from the hashed bytes"):
+        request_approval(world.context, undecided(world.context, RUN_DATE, None))
+    assert request_approval(world.context, undecided(world.context, RUN_DATE, None, ACCOUNT))["sets"]
+
+
+def test_ten_accounts_of_twenty_budgets_fit_into_one_page(world: World) -> None:
+    """What is handed on stays within Airflow's limit; reasons go first, no amount and no hash ever."""
+    changes = [
+        dataclasses.replace(
+            world.change("b1", 20),
+            budget_id=f"150000000{number:02d}",
+            campaign_ids=(f"2200000000{number:02d}",),
+            amount_before_micros=(1234 + number) * MICROS,
+            amount_after_micros=(1295 + number) * MICROS,
+        )
+        for number in range(20)
+    ]
+    stored = [world.propose(*changes, account_id=f"30000000{number:02d}") for number in range(10)]
+    for one in stored:
+        store_proposals(world, [proposal(one, c, reason=f"As for {c.budget_id}: {WORDS}") for c in one.verified().changes])
+    asked = request_approval(world.context, undecided(world.context, RUN_DATE, None))
+    size, text = len(json.dumps(asked)), str(asked["body"])
+    assert size <= XCOM_BYTES, size
+    assert text.count("\n| SEARCH") == 200
+    assert all(one.sha256 in text for one in stored)
+    assert ("**Why**" in text, "Why each budget moves is left out" in text) == (False, True)
+    few = request_approval(world.context, undecided(world.context, RUN_DATE, None)[:3])
+    assert "**Why**" in str(few["body"])
+
+
+def test_before_the_plan_the_job_asks_to_be_run_again(world: World) -> None:
+    """75, so that Airflow tries later and alerts in the end; brought numbers planned that day are not the plan it waits for."""
+    decide_nothing(world, "my_sheet", platform="imported")
+    with pytest.raises(TryAgain, match="no plan of 2026-03-02 yet: budget_plan_daily has not ended") as early:
+        undecided(world.context, RUN_DATE, None)
+    assert early.value.exit_code == 75
+
+
+def test_a_plan_that_changes_nothing_is_nothing_to_do(world: World) -> None:
     """99: the day's tasks are skipped, not failed."""
-    with pytest.raises(NothingToDo, match="proposed no change"):
+    decide_nothing(world, ACCOUNT)
+    with pytest.raises(NothingToDo, match="the plan of 2026-03-02 proposed no change"):
         undecided(world.context, RUN_DATE, None)
 
 

@@ -34,9 +34,7 @@ def main() -> int:
         question = {
             "subject": f"Budget changes of {run_date}",
             "body": "| campaign | before | after |\n| --- | --- | --- |\n| Search | 100 | 105 |",
-            "change_set_id": f"set-{run_date}",
-            "sha256": "a" * 64,
-            "expires_at": f"{run_date}T23:00:00+00:00",
+            "sets": [{"change_set_id": f"set-{n}-{run_date}", "sha256": n * 64} for n in ("a", "b")],
         }
         Path(os.environ["AELP2_XCOM_FILE"]).write_text(json.dumps(question), encoding="utf-8")
     sys.stdout.write(f"{command} did its work for {run_date}\n")

@@ -28,7 +28,7 @@ clusters: [{name: test, cluster: {server: "https://127.0.0.1:1"}}]
 contexts: [{name: test, context: {cluster: test, user: test}}]
 users: [{name: test, user: {}}]
 """
-_RENDERED = {"run_date": "2026-03-02", "decision": "approved", "sha256": "a" * 64}
+_RENDERED = {"run_date": "2026-03-02", "decision": "approved", "sets(": f"a={'a' * 64},b={'b' * 64}"}
 
 
 def _bag(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DAG]:

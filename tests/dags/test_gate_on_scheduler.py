@@ -90,9 +90,11 @@ def test_an_approval_opens_the_gate(loop: Loop) -> None:
     canary_jobs = ["snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"]
     assert ["request-approval", "record-approval", *canary_jobs] == loop.commands(day)
     recorded = loop.calls(day)[1]
-    assert ("approved", "approver", "a" * 64, f"set-{day}", f"{run_id}/review", "operator") == tuple(
-        recorded[key] for key in ("decision", "approver", "sha256", "change-set-id", "approval-ref", "actor")
+    both = f"set-a-{day}={'a' * 64},set-b-{day}={'b' * 64}"
+    assert ("approved", "approver", both, f"{run_id}/review", "operator") == tuple(
+        recorded[key] for key in ("decision", "approver", "set", "approval-ref", "actor")
     )
+    assert loop.calls(day)[0]["account"] == ""
 
 
 def test_a_rejection_skips_the_canary_and_is_recorded(loop: Loop) -> None:
@@ -208,6 +210,27 @@ def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
     assert state == "failed"
     assert {"apply_changes": "failed", "roll_back_changes": "success", "applied": "upstream_failed"}.items() <= tasks.items()
     assert tuple(loop.commands(day).count(job) for job in ("apply-changes", "roll-back-changes")) == (1, 1)
+
+
+def test_accounts_can_be_decided_apart(loop: Loop) -> None:
+    """The waiting run is marked as failed, which decides nothing; then a run an account asks about that account alone."""
+    day = "2026-03-13"
+    both = loop.trigger(APPROVAL, day)
+    loop.asked(both)
+    loop.operator.call("PATCH", f"/dags/{APPROVAL}/dagRuns/{both}", json={"state": "failed"})
+    state, tasks = loop.end(APPROVAL, both)
+    assert (state, tasks["record_expiry"], tasks["record_approval"]) == ("failed", "skipped", "skipped")
+    loop.end(CANARY, loop.find(CANARY, day))
+    for hour, account, option in ((9, "2000000001", "Reject"), (10, "2000000002", "Approve")):
+        run_id = loop.operator.trigger(APPROVAL, f"{day}T{hour:02d}:00:00Z", {"account": account})["dag_run_id"]
+        loop.asked(run_id)
+        loop.approver.answer(APPROVAL, run_id, "review", option)
+        assert loop.end(APPROVAL, run_id)[0] == "success"
+        loop.end(CANARY, loop.find(CANARY, day, hour))
+    calls = loop.calls(day)
+    assert [call["account"] for call in calls if call["command"] == "request-approval"] == ["", "2000000001", "2000000002"]
+    assert [call["decision"] for call in calls if call["command"] == "record-approval"] == ["rejected", "approved"]
+    assert loop.commands(day).count("apply-changes") == 1
 
 
 def _order(command: str) -> int:

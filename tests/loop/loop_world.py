@@ -129,7 +129,7 @@ class Stage:
     def decide(self, decision: str = "approved", approver: str = PERSON) -> Ran:
         """Record a person's answer on the hash of the planned set."""
         planned = self.change_set()
-        names = ("--change-set-id", planned.change_set_id, "--sha256", planned.sha256, "--approval-ref", "run1/review")
+        names = ("--set", f"{planned.change_set_id}={planned.sha256}", "--approval-ref", "run1/review")
         return self.run("record-approval", *names, "--decision", decision, "--approver", approver)
 
     def state(self) -> str:

@@ -90,8 +90,8 @@ class Loop:
         self.job("validate-tables", "--for", "plan-budgets")
         self.job("plan-budgets")
         self.job("request-approval")
-        asked = json.loads((self.folder / "xcom.json").read_text(encoding="utf-8"))
-        names = ("--change-set-id", asked["change_set_id"], "--sha256", asked["sha256"], "--approval-ref", "run1/review")
+        (asked,) = json.loads((self.folder / "xcom.json").read_text(encoding="utf-8"))["sets"]
+        names = ("--set", f"{asked['change_set_id']}={asked['sha256']}", "--approval-ref", "run1/review")
         self.job("record-approval", *names, "--decision", "approved", "--approver", "maria")
         for step in (("snapshot-budgets",), ("validate-changes",), ("apply-changes", "--live"), ("verify-changes",)):
             self.job(*step)

@@ -64,7 +64,7 @@ def test_an_approval_of_another_hash_is_not_recorded(untouched: At) -> None:
     stage = untouched("planned")
     planned = stage.change_set()
     wrong = f"{int(planned.sha256, 16) ^ 1:064x}"
-    names = ("--change-set-id", planned.change_set_id, "--sha256", wrong, "--approval-ref", "run1/review")
+    names = ("--set", f"{planned.change_set_id}={wrong}", "--approval-ref", "run1/review")
     refused(stage, "the decision is about", "record-approval", *names, "--decision", "approved", "--approver", PERSON)
 
 
