@@ -19,12 +19,12 @@ from sql.call_sites import functions, modules
 from sql.job_tables import DYNAMIC_READS, DYNAMIC_WRITES, reached, touched
 
 from tasks import cli
-from tasks.cli import JOBS, NAMED_TABLES
+from tasks.cli import IDENTIFIED_TABLES, JOBS, NAMED_TABLES
 from tasks.core.contracts import all_contracts
 from tasks.core.errors import GateStop, JobError, NothingToDo, Refused, TryAgain
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("ingest", "quality", "measure", "decide", "act", "govern", "lab")
+STAGES = ("ingest", "quality", "identity", "measure", "decide", "act", "govern", "lab")
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -158,10 +158,11 @@ def test_jobs_lists_every_job_for_people_and_for_programs() -> None:
 
 
 def test_jobs_name_real_tables() -> None:
-    """Every table in the index has a contract; the one phrase instead of a table is that of the gate."""
+    """Every table in the index has a contract; the two phrases instead of tables are those of gate and deletion."""
     known = {contract.name for contract in all_contracts()}
     named = {table: name for name, job in JOBS.items() for table in (*job.reads, *job.writes)}
-    assert {table: name for table, name in named.items() if table not in known} == {NAMED_TABLES: "validate-tables"}
+    phrases = {table: name for table, name in named.items() if table not in known}
+    assert phrases == {NAMED_TABLES: "validate-tables", IDENTIFIED_TABLES: "forget"}
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -169,8 +170,9 @@ def test_a_job_reads_and_writes_what_it_says(name: str) -> None:
     """The index agrees with the SQL and the writes that the job's code can reach, no table more and none less."""
     job = JOBS[name]
     reads, writes = touched(job.module)
-    assert sorted(reads) == sorted(table for table in job.reads if table != NAMED_TABLES)
-    assert sorted(writes) == sorted(job.writes)
+    phrases = {NAMED_TABLES, IDENTIFIED_TABLES}
+    assert sorted(reads) == sorted(set(job.reads) - phrases)
+    assert sorted(writes) == sorted(set(job.writes) - phrases)
     assert len(set(job.reads)) == len(job.reads)
 
 

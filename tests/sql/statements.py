@@ -26,7 +26,19 @@ VALUES: dict[str, object] = {
         ("run_date", "start_date", "end_date", "since_date", "recent_start_date", "month_start_date"), date(2026, 3, 2)
     ),
     **dict.fromkeys(
-        ("id", "run_id", "change_set_id", "platform", "account_id", "source", "outcome_source", "target", "property_id"), "x"
+        (
+            "id",
+            "run_id",
+            "change_set_id",
+            "platform",
+            "account_id",
+            "source",
+            "outcome_source",
+            "target",
+            "property_id",
+            "experiment_id",
+        ),
+        "x",
     ),
     "currency": "USD",
     "period_days": 7,
@@ -155,7 +167,7 @@ def _forget(recorder: Recorder) -> None:
 BUILT: dict[str, Callable[[Recorder], None]] = {
     "tasks.core.ledger:Ledger._select": _ledger,
     "tasks.identity.forgetting:count_rows": _forget,
-    "tasks.identity.forgetting:sweep": _forget,
+    "tasks.identity.forgetting:sweep_table": _forget,
     "tasks.ingest.import_csv:replace_source": _import,
     "tasks.quality.table_checks:_ask": _gates,
     "tasks.quality.table_checks:TableGate._fresh": _gates,
