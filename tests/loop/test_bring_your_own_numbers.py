@@ -154,10 +154,9 @@ def test_the_report_of_brought_numbers_opens(done: Done) -> None:
     assert tags.count.get("script", 0) == 0
 
 
+@pytest.mark.parametrize("done", ["small_business"], indirect=True)
 def test_the_known_truth_of_small_business_is_recovered(done: Done) -> None:
     """Median relative ROAS error at most 10 %, all four true values inside the 94 % interval, ranking right."""
-    if done.table.source != "small_business":
-        pytest.skip("only this table comes with its truth")
     truth = json.loads(shared_file("mmm_recovery/small_business_truth.json").read_text(encoding="utf-8"))["Local"]
     found = {row["channel"]: row for row in done.rows("models.mmm_allocations").to_dicts()}
     errors = sorted(abs(found[channel]["roas_mean"] / truth[channel] - 1) for channel in truth)
