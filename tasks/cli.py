@@ -91,6 +91,22 @@ JOBS: dict[str, Job] = {
         reads=(_ASSIGNMENTS, _FORGOTTEN),
         writes=(_ASSIGNMENTS, _EXPERIMENTS),
     ),
+    "build-journeys": Job(
+        "tasks.identity.build_journeys",
+        "Make visits, journeys and counted paths from GA4's events and the stitched persons.",
+        reads=(
+            "ga4.ga4_events",
+            "gaelp_users.identity_nodes",
+            "gaelp_users.journey_sessions",
+            "gaelp_users.persistent_touchpoints",
+        ),
+        writes=(
+            "gaelp_users.journey_sessions",
+            "gaelp_users.persistent_touchpoints",
+            "models.journey_paths_daily",
+            "models.journey_transitions_daily",
+        ),
+    ),
     "validate-tables": Job(
         "tasks.quality.validate_tables",
         "Gate: check the tables a job reads; a failing critical check stops the line.",
@@ -126,6 +142,12 @@ JOBS: dict[str, Job] = {
         "Judge the newest MMM run by named checks; only PASS or REVIEW becomes live.",
         reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_allocations", "models.mmm_reviews"),
         writes=("models.mmm_reviews",),
+    ),
+    "estimate-maturity": Job(
+        "tasks.measure.estimate_maturity",
+        "Estimate which share of conversions has arrived by each lag, and what recent click days still miss.",
+        reads=("ga4.ga4_events", "ads.ads_conversion_action_stats"),
+        writes=("ga4.conversion_maturity", "ga4.ga4_lagged_daily"),
     ),
     "attribute-conversions": Job(
         "tasks.measure.attribute_conversions",

@@ -99,6 +99,14 @@ GATES: dict[str, Gate] = {
             14,
             (GateTable("ga4.ga4_events", origin="platforms"), GateTable("ga4.ga4_daily", origin="platforms")),
         ),
+        Gate(
+            "estimate-maturity",
+            121,
+            (
+                GateTable("ga4.conversion_maturity", needs_rows=False, is_sparse=True, origin="platforms"),
+                GateTable("ga4.ga4_lagged_daily", needs_rows=False, is_sparse=True, origin="platforms"),
+            ),
+        ),
         # Three years: more history than a model is fitted on.
         Gate("fit-mmm", 1096, (_ACCOUNTS, _PERFORMANCE, _IMPORTED, _OUTCOMES, _CONTROLS)),
         Gate(

@@ -36,6 +36,7 @@ VALUES: dict[str, object] = {
             "outcome_source",
             "target",
             "property_id",
+            "conversion_event",
             "experiment_id",
         ),
         "x",
