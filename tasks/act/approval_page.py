@@ -88,12 +88,18 @@ class Section:
 
     def _total(self) -> str:
         (up, down), currency = self._moved(), self.change_set.currency_code
-        gain = sum(p["expected_new_customers_mean"] for p in self.proposals)
         return (
             f"**{len(self.change_set.changes)} budget changes** for account {self.change_set.account_id}, run date "
             f"{self.change_set.run_date}: {format_micros(up, currency)} a day more and {format_micros(down, currency)} less, "
-            f"{format_micros(up - down, currency)} net; expected {gain:+.1f} new customers a week."
+            f"{format_micros(up - down, currency)} net; expected {self._gain()} new customers a week."
         )
+
+    def _gain(self) -> str:
+        """Mean and interval of all changes together; intervals do not add up, so rows that know no joint one give the mean."""
+        mean, low, high = (self.proposals[0][f"set_new_customers_{k}"] for k in ("mean", "p05", "p95"))
+        if mean is None or low is None or high is None:
+            return f"{sum(p['expected_new_customers_mean'] for p in self.proposals):+.1f}"
+        return f"{mean:+.1f} (90 %: {low:+.1f} to {high:+.1f})"
 
     def _risk(self) -> str:
         increases = [p for p in self.proposals if p["amount_after_micros"] > p["amount_before_micros"]]

@@ -78,8 +78,8 @@ def _proposals(context: Context, change_set_id: str) -> list[dict[str, Any]]:
     frame = context.warehouse.query(
         "SELECT change_id, budget_id, campaign_ids, channel, amount_before_micros, amount_after_micros, reason, "
         "binding_constraint, expected_new_customers_mean, expected_new_customers_p05, expected_new_customers_p95, "
-        "p_cac_le_target, buffer_pct, "
-        "is_extrapolated FROM control.budget_proposals WHERE change_set_id = @id ORDER BY channel, budget_id",
+        "set_new_customers_mean, set_new_customers_p05, set_new_customers_p95, p_cac_le_target, buffer_pct, is_extrapolated "
+        "FROM control.budget_proposals WHERE change_set_id = @id ORDER BY channel, budget_id",
         {"id": change_set_id},
     )
     return frame.to_dicts()

@@ -97,7 +97,7 @@ def _micros(amount: float) -> int | None:
 
 
 def _proposal(run: PlanRun, made: changeset.ChangeSet, change: Change, now: datetime) -> dict[str, Any]:
-    budget, cost = change.budget, change.cost
+    budget, cost, together = change.budget, change.cost, run.plan.account_gains[change.budget.account_id]
     return {
         "change_set_id": made.change_set_id,
         "change_id": changeset.change_id(budget.platform, budget.account_id, run.run_date, budget.budget_id),
@@ -116,6 +116,9 @@ def _proposal(run: PlanRun, made: changeset.ChangeSet, change: Change, now: date
         "expected_new_customers_mean": change.gain.mean,
         "expected_new_customers_p05": change.gain.p05,
         "expected_new_customers_p95": change.gain.p95,
+        "set_new_customers_mean": together.mean,
+        "set_new_customers_p05": together.p05,
+        "set_new_customers_p95": together.p95,
         "marginal_cac_p50_micros": _micros(cost.p50),
         "marginal_cac_p95_micros": _micros(cost.p95),
         "marginal_cac_bound_micros": _micros(cost.bound),

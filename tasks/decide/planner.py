@@ -65,7 +65,8 @@ class Decision:
 class Plan:
     """The whole day: optimum of the channels, proposed changes, a decision for every budget.
 
-    ``gain`` is the expected change of the outcome a week of all changes together, ``p_gain`` the probability that it is positive.
+    ``gain`` is the expected change of the outcome a week of all changes together, ``p_gain`` the probability that it is positive;
+    ``account_gains`` is the part of it that each account's changes bring together, over the same joint draws.
     """
 
     channels: tuple[str, ...]
@@ -77,6 +78,7 @@ class Plan:
     decisions: tuple[Decision, ...]
     gain: Gain
     p_gain: float
+    account_gains: Mapping[str, Gain]
 
 
 def _by_channel(budgets: Sequence[Budget], channels: tuple[str, ...]) -> dict[str, list[Budget]]:
@@ -258,7 +260,8 @@ class _Assembly:
         if gains_nothing:
             moving, after, after_draws = {}, self.spend.current, before_draws
         change = after_draws - before_draws
-        changes = self._changes(moving, after, change)
+        shares = self._shares(moving, change)
+        changes = self._changes(moving, after, shares)
         self._check(changes, after)
         return Plan(
             channels=self.curves.channels,
@@ -270,6 +273,7 @@ class _Assembly:
             decisions=tuple(self._decision(b, moving, gains_nothing) for b in self.order),
             gain=weekly_gain(change.sum(axis=1)),
             p_gain=float((change.sum(axis=1) > 0).mean()),
+            account_gains=_account_gains(shares),
         )
 
     def _after(self, moving: Mapping[Budget, Step]) -> Floats:
@@ -281,12 +285,21 @@ class _Assembly:
     def _cost(self, spend: Floats) -> list[Cost]:
         return marginal_cost(self.curves, spend, self.target_cac, float(self.policy.min_probability))
 
-    def _changes(self, moving: Mapping[Budget, Step], after: Floats, change: Floats) -> tuple[Change, ...]:
+    def _shares(self, moving: Mapping[Budget, Step], change: Floats) -> dict[Budget, Floats]:
+        """(D,) change of the outcome a day by budget: its part of what its channel's money moves."""
+        total: dict[tuple[str, ...], int] = {}
+        for budget, step in moving.items():
+            total[budget.channels] = total.get(budget.channels, 0) + step.delta_micros
+        return {
+            budget: change[:, self.curves.channels.index(budget.channels[0])] * (step.delta_micros / total[budget.channels])
+            for budget, step in moving.items()
+        }
+
+    def _changes(self, moving: Mapping[Budget, Step], after: Floats, shares: Mapping[Budget, Floats]) -> tuple[Change, ...]:
         cost = self._cost(after)
         found = []
         for budget, step in moving.items():
             index = self.curves.channels.index(budget.channels[0])
-            channel_total = sum(s.delta_micros for b, s in moving.items() if b.channels == budget.channels)
             members = [b for b in self.order if b.channels == budget.channels and b not in self.held]
             gap = float(self.optimum.spend[index] - self.spend.current[index]) * MICROS
             found.append(
@@ -295,7 +308,7 @@ class _Assembly:
                     step,
                     _target_in_budget(budget, members, gap, self.policy),
                     cost[index],
-                    weekly_gain(change[:, index] * (step.delta_micros / channel_total)),
+                    weekly_gain(shares[budget]),
                     bool(after[index] > self.spend.highest[index]) or step.after_micros > budget.highest_daily_spend_micros,
                 )
             )
@@ -335,6 +348,14 @@ class _Assembly:
             f"{_cost_text(cost.p95, code)} (95th percentile), target {money(self.target_cac * MICROS, code)}, "
             f"P(cost ≤ target) {cost.p_le_target:.2f}"
         )
+
+
+def _account_gains(shares: Mapping[Budget, Floats]) -> dict[str, Gain]:
+    """The draws of an account's budgets are added before percentiles are taken: what one step may lose another may win."""
+    draws: dict[str, Floats] = {}
+    for budget, share in shares.items():
+        draws[budget.account_id] = draws.get(budget.account_id, 0.0) + share
+    return {account: weekly_gain(total) for account, total in draws.items()}
 
 
 def _cost_text(value: float, currency: str) -> str:

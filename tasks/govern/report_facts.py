@@ -21,14 +21,14 @@ _LEAST_USUAL_DAYS = 7
 class Totals:
     """Sums over the proposals of a plan. ``ups`` and ``downs``: channel → micros a day, largest first, both positive.
 
-    The interval adds the ends of the single intervals, as if all steps were wrong together: never narrower than the true one.
+    ``p05`` and ``p95`` are those of all steps together; None where the plan is older than their columns: intervals do not add up.
     """
 
     ups: dict[str, int]
     downs: dict[str, int]
     mean: float
-    p05: float
-    p95: float
+    p05: float | None
+    p95: float | None
     largest_step: float
 
     @property
@@ -94,12 +94,14 @@ def totals(plan: Plan) -> Totals:
     by_channel = p.group_by("channel").agg(pl.col("step").sum()).sort("step", "channel")
     steps = [(row["channel"], int(row["step"])) for row in by_channel.iter_rows(named=True)]
     shares = [abs(row["step"]) / row["amount_before_micros"] for row in p.iter_rows(named=True) if row["amount_before_micros"]]
+    joint = (p[f"set_new_customers_{name}"][0] for name in ("mean", "p05", "p95")) if p.height else (None, None, None)
+    mean, p05, p95 = joint
     return Totals(
         ups={channel: step for channel, step in reversed(steps) if step > 0},
         downs={channel: -step for channel, step in steps if step < 0},
-        mean=float(p["expected_new_customers_mean"].sum()),
-        p05=float(p["expected_new_customers_p05"].sum()),
-        p95=float(p["expected_new_customers_p95"].sum()),
+        mean=float(p["expected_new_customers_mean"].sum()) if mean is None else mean,
+        p05=p05,
+        p95=p95,
         largest_step=max(shares, default=0.0),
     )
 

@@ -98,10 +98,10 @@ def _why(report: Report) -> Answer:
     sums, currency = totals(report.plan), report.currency
     gain = words.outcome_change(sums.mean, report.target, currency)
     digits = 1 if report.target == "new_customers" else 0
-    text = (
-        f"{_costs(report.plan, sums, report)} Expected from the whole plan: {gain} a week "
-        f"(90 % interval {words.signed(sums.p05, digits)} to {words.signed(sums.p95, digits)})."
-    )
+    text = f"{_costs(report.plan, sums, report)} Expected from the whole plan: {gain} a week"
+    if sums.p05 is None or sums.p95 is None:
+        return Answer("Why?", f"{gain} a week", f"{text}.", "warn")
+    text += f" (90 % interval {words.signed(sums.p05, digits)} to {words.signed(sums.p95, digits)})."
     return Answer("Why?", f"{gain} a week", text, "good" if sums.p05 > 0 else "warn")
 
 

@@ -68,7 +68,7 @@ def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
     for words in (
         (
             "**3 budget changes** for account 2000000001, run date 2026-03-02: 20.00 USD a day more and 20.00 USD less, "
-            "0.00 USD net; expected +3.8 new customers a week."
+            "0.00 USD net; expected +3.8 (90 %: +0.5 to +6.8) new customers a week."
         ),
         "P(marginal CAC ≤ target) = 83 %; the policy asks for at least 80 %. Budgets b1 go beyond the highest daily spend seen.",
         "Target CAC 60.00 USD.",
@@ -81,6 +81,12 @@ def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
     ):
         assert words in text
     assert subject([stored.verified()]) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
+
+
+def test_proposals_of_an_older_plan_show_their_mean_alone(world: World) -> None:
+    """Intervals of single changes do not add up to one of all."""
+    older = {f"set_new_customers_{name}": None for name in ("mean", "p05", "p95")}
+    assert "net; expected +3.8 new customers a week." in page(world.propose(), **older)
 
 
 def test_each_account_has_its_section(world: World) -> None:

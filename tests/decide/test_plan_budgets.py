@@ -4,14 +4,18 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
-from decide_world import NOW, RUN_DATE, Advertiser, frame
+from decide_world import NOW, RUN_DATE, TRUTH, Advertiser, frame
 
 from tasks.core import changeset
 from tasks.core.errors import GateStop
 from tasks.core.ledger import Event, Ledger
+from tasks.core.policy import parse_policy
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.decide.live_model import read_live_model
+from tasks.decide.plan_inputs import read_platform_inputs
 
 Job = Callable[..., str]
 TABLES = ("control.change_sets", "control.budget_proposals", "control.plan_decisions", "control.canary_changes")
@@ -387,6 +391,33 @@ def test_a_reason_names_no_money_of_another_account(advertiser: Advertiser, plan
     reasons = {p["budget_id"]: p["reason"] for p in rows(advertiser.warehouse, "control.budget_proposals")}
     assert "the money comes from SEARCH_NONBRAND" in reasons["7003"]
     assert "the policy lets the total grow" in reasons["8001"]
+
+
+def test_the_gain_of_a_set_is_taken_over_joint_draws(advertiser: Advertiser, plan_job: Job) -> None:
+    """Its mean is the sum of the changes' means; its ends are not: what one step may lose, another may win. Checked by hand from
+    the draws, an account at a time."""
+    other = Advertiser(advertiser.warehouse, account_id="2000000002", budgets={"8001": ("YOUTUBE", 500.0, ("9801",))})
+    other.write()
+    advertiser.write()
+    plan_job(policy="{allow_total_growth: true, target_cac_micros: 200000000}")
+    proposals = rows(advertiser.warehouse, "control.budget_proposals")
+    model = read_live_model(advertiser.warehouse, "platforms", "new_customers", RUN_DATE)
+    policy = parse_policy({"allow_total_growth": True, "target_cac_micros": 200_000_000}, "the test")
+    before = read_platform_inputs(advertiser.warehouse, model, policy, "google_ads", RUN_DATE).spend.current
+    curves = model.curves
+    move = {c: sum(p["amount_after_micros"] - p["amount_before_micros"] for p in proposals if p["channel"] == c) for c in TRUTH}
+    change = curves.outcome(before + np.array([move[c] / 1e6 for c in curves.channels])) - curves.outcome(before)
+    for account in (advertiser.account_id, other.account_id):
+        own = [p for p in proposals if p["account_id"] == account]
+        steps = [p["amount_after_micros"] - p["amount_before_micros"] for p in own]
+        parts = zip(own, steps, strict=True)
+        draws = 7 * sum(change[:, curves.channels.index(p["channel"])] * step / move[p["channel"]] for p, step in parts)
+        (stored,) = {tuple(p[f"set_new_customers_{name}"] for name in ("mean", "p05", "p95")) for p in own}
+        assert stored == pytest.approx((draws.mean(), np.quantile(draws, 0.05), np.quantile(draws, 0.95)))
+        assert stored[0] == pytest.approx(sum(p["expected_new_customers_mean"] for p in own))
+    own = [p for p in proposals if p["account_id"] == advertiser.account_id]
+    assert own[0]["set_new_customers_p05"] > sum(p["expected_new_customers_p05"] for p in own) + 0.05
+    assert own[0]["set_new_customers_p95"] < sum(p["expected_new_customers_p95"] for p in own) - 0.05
 
 
 def test_a_brought_table_is_planned_however_old_its_fit(warehouse: DuckDBWarehouse, plan_job: Job) -> None:

@@ -115,6 +115,7 @@ class ReportWorld:
         set_id: str = SET_ID,
         platform: str = "google_ads",
         account: str = ACCOUNT,
+        joint: tuple[float | None, float | None] = (2.91, 4.72),
         reason: str = "In {channel} one more new customer costs about 59.41 USD",
     ) -> None:
         """A change set of the two steps of STEPS with its first row in the changefeed."""
@@ -127,6 +128,7 @@ class ReportWorld:
             row |= {"amount_after_micros": after * 10_000, "optimum_micros": after * 10_000}
             row |= {"reason": reason.format(channel=channel), "binding_constraint": "step_cap_5_pct"}
             row |= {"expected_new_customers_mean": mean, "expected_new_customers_p05": p05, "expected_new_customers_p95": p95}
+            row |= {"set_new_customers_mean": 3.78, "set_new_customers_p05": joint[0], "set_new_customers_p95": joint[1]}
             row |= {"marginal_cac_p50_micros": None if cost is None else cost * 10_000, "target_cac_micros": 75_000_000}
             row |= {"p_cac_le_target": odds, "is_extrapolated": False, "data_through_date": PLANNED, "mmm_run_id": RUN_ID}
             proposals.append(row | {"proposed_at": now})

@@ -11,6 +11,7 @@ from tasks.govern import report_facts as facts
 from tasks.govern import report_story as story
 from tasks.govern import report_words as words
 from tasks.govern.report_data import Report, read_report
+from tasks.govern.report_page import render
 
 
 def read(world: ReportWorld, run_date: date = RUN_DATE, source: str = "platforms", **wish: str) -> Report:
@@ -70,7 +71,7 @@ def test_a_plan_that_holds_everything_says_what_held_it(world: ReportWorld) -> N
 
 
 def test_the_headline_and_the_reasons_come_from_the_proposals(world: ReportWorld) -> None:
-    """Amounts, channels by name, medians of the plan, the summed expectation with its interval."""
+    """Amounts, channels by name, medians of the plan, what all steps together are expected to bring with its interval."""
     world.model()
     world.plan()
     report = read(world, PLANNED)
@@ -80,11 +81,22 @@ def test_the_headline_and_the_reasons_come_from_the_proposals(world: ReportWorld
     )
     assert sentence(report, "Why?") == (
         "After this step the next new customer would cost about 59 USD in YouTube, but about 358 USD in Search non-brand; the "
-        "target is 75 USD. Expected from the whole plan: +3.8 new customers a week (90 % interval +2.4 to +5.2)."
+        "target is 75 USD. Expected from the whole plan: +3.8 new customers a week (90 % interval +2.9 to +4.7)."
     )
     assert told(report)["Who approved it?"] == ("Nobody yet", "warn")
     assert told(report)["Was it applied?"] == ("No", "wait")
     assert "Is it working?" not in told(report)
+
+
+def test_a_plan_older_than_joint_intervals_shows_its_mean_alone(world: ReportWorld) -> None:
+    """The ends of single intervals do not add up to one of all steps, so none is told."""
+    world.model()
+    world.plan(joint=(None, None))
+    report = read(world, PLANNED)
+    assert sentence(report, "Why?").endswith("Expected from the whole plan: +3.8 new customers a week.")
+    assert told(report)["Why?"] == ("+3.8 new customers a week", "warn")
+    together = plain(render(report)).split("<td>Together</td>")[1].split("</tr>")[0]
+    assert ("+3.78" in together, " to " in together) == (True, False)
 
 
 def test_a_plan_nobody_answered_is_no_longer_waiting(world: ReportWorld) -> None:
