@@ -4,3 +4,5 @@ from airflow.sdk import Asset
 
 # Written when the day's ads and outcomes passed their checks: what planning and watching start from.
 ADS_VALIDATED = Asset("ads_validated", uri="x-aelp2://ads/ads_campaign_performance")
+# Written when the website's events passed their checks: what stitching, journeys and maturity start from.
+GA4_VALIDATED = Asset("ga4_validated", uri="x-aelp2://ga4/ga4_events")

@@ -135,7 +135,7 @@ def test_file_contract(file: Path) -> None:
     modules = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     assert modules <= {"airflow", "aelp2_airflow", "datetime"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
-    assert 30 <= len(text.splitlines()) <= 60
+    assert 20 <= len(text.splitlines()) <= 60
 
 
 def test_no_dag_imports_the_google_provider() -> None:

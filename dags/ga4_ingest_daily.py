@@ -1,0 +1,29 @@
+"""### Daily website events
+
+Loads GA4's export with the days that late events still change, and checks it.
+
+**Reads** the GA4 export **Writes** `ga4.ga4_events`, `ga4.ga4_daily`, `control.ingest_runs`, `control.validation_results`,
+`control.quarantine`
+**If it fails** yesterday's events stay as they were and journeys are not made today; clear the failed task once its cause is gone,
+a repeated load changes nothing. Runbook `ga4_ingest_daily`.
+"""
+
+from aelp2_airflow.assets import GA4_VALIDATED
+from aelp2_airflow.defaults import START, Tag, Urgency, cron, default_args
+from aelp2_airflow.pods import pod
+from airflow.sdk import DAG
+
+with DAG(
+    "ga4_ingest_daily",
+    doc_md=__doc__,
+    schedule=cron("0 10 * * *"),
+    start_date=START,
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args("data", Urgency.TODAY),
+    tags=[Tag.INGEST],
+):
+    events = pod("ingest-ga4", size="m")
+    validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,))
+
+    events >> validate
