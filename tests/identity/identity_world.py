@@ -27,7 +27,8 @@ class Identity:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
-        self.warehouse = DuckDBWarehouse(folder / "w.duckdb")
+        self._warehouse = DuckDBWarehouse(folder / "w.duckdb")
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
         (folder / "salt").write_bytes(SALT)
         (folder / "salt").chmod(0o600)
         monkeypatch.setenv("AELP2_DUCKDB_PATH", str(folder / "w.duckdb"))
@@ -35,12 +36,21 @@ class Identity:
         monkeypatch.setenv("AELP2_XCOM_FILE", str(folder / "xcom.json"))
         self._number = 0
 
+    @property
+    def warehouse(self) -> DuckDBWarehouse:
+        """The warehouse, with all events in it: they are written when somebody looks, many at once."""
+        for table, rows in self._waiting.items():
+            self._warehouse.append(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
+        self._waiting = {}
+        return self._warehouse
+
     def now(self, day: int, hour: int = 6) -> None:
         """The clock stands at this hour of March."""
         self._monkeypatch.setenv("AELP2_NOW", datetime(2026, 3, day, hour, tzinfo=UTC).isoformat())
 
     def run(self, *arguments: str, day: int = 10) -> tuple[int, str]:
         """(exit code, all that was said)."""
+        assert self.warehouse
         code = 0
         try:
             cli.main([*arguments, "--run-date", f"2026-03-{day:02}"])
@@ -73,7 +83,7 @@ class Identity:
             "is_intraday": False,
             "loaded_at": datetime(2026, 3, loaded or day + 1, 5, tzinfo=UTC),
         }
-        self._append("ga4.ga4_events", row | ids)
+        self._waiting.setdefault("ga4.ga4_events", []).append(row | ids)
 
     def server(self, day: int, *, loaded: int | None = None, **ids: Any) -> None:
         """A server event on a day of March."""
@@ -89,10 +99,7 @@ class Identity:
             "content_sha256": sha(f"content{self._number}"),
             "loaded_at": datetime(2026, 3, loaded or day + 1, 5, tzinfo=UTC),
         }
-        self._append("gaelp_users.server_events", row | ids)
-
-    def _append(self, table: str, row: dict[str, Any]) -> None:
-        self.warehouse.append(table, pl.DataFrame([row], schema=load_contract(table).polars_schema()))
+        self._waiting.setdefault("gaelp_users.server_events", []).append(row | ids)
 
     def all(self, table: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a table, sorted."""
