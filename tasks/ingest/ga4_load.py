@@ -28,7 +28,7 @@ log = structlog.get_logger(source=__name__)
 
 PLATFORM = "ga4"
 LATE_DAYS = 4  # events arrive for 72 hours, so a day's table changes on the three days after it, and one day of margin
-CHUNK_ROWS = 500_000  # rows of several small days that are written at once; a single larger day is written alone
+CHUNK_ROWS = 500_000  # days are written together until they have so many rows
 
 
 @dataclass
@@ -150,16 +150,15 @@ class Ga4Load:
         self._record(result, "succeeded")
 
     def _chunks(self, tables: list[ExportTable]) -> Iterator[list[ExportTable]]:
-        """Consecutive tables of at most CHUNK_ROWS rows together, oldest first, so that what landed is one piece."""
+        """Consecutive tables until they have CHUNK_ROWS rows together, oldest first, so that what landed is one piece."""
         chunk: list[ExportTable] = []
         rows = 0
         for table in tables:
-            size = self.source.rows(table)
-            if chunk and rows + size > CHUNK_ROWS:
+            chunk.append(table)
+            rows += self.source.rows(table)
+            if rows >= CHUNK_ROWS:
                 yield chunk
                 chunk, rows = [], 0
-            chunk.append(table)
-            rows += size
         if chunk:
             yield chunk
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tasks.core.settings import Settings
 
 FLATTEN = "ga4/ga4_events/flatten_export.sql"
-TABLE_ID = re.compile(r"events_(intraday_)?(\d{8})")
-PROPERTY = re.compile(r"analytics_(\d{1,20})")
-DATASET = re.compile(r"([a-z][a-z0-9-]{4,28}[a-z0-9])\.analytics_(\d{1,20})")
+TABLE_ID = re.compile(r"events_(intraday_)?([0-9]{8})")
+PROPERTY = re.compile(r"analytics_([0-9]{1,20})")
+DATASET = re.compile(r"([a-z][a-z0-9-]{4,28}[a-z0-9])\.analytics_([0-9]{1,20})")
 _LOOKUP = re.compile(
     r"\(SELECT p\.value\.(string|int|float|double)_value FROM UNNEST\(e\.event_params\) AS p WHERE p\.key = '([a-z_]+)' LIMIT 1\)"
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # so that `from ga4_world import …` works under importlib mode
+
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.lab.process import RunningSandbox, sandbox_process
 
