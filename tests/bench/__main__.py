@@ -28,6 +28,7 @@ BENCHES = {
     "gate": (ROOT / ".venv" / "bin" / "python", HERE / "bench_gate.py"),
     "warehouse": (ROOT / ".venv" / "bin" / "python", HERE / "bench_warehouse.py"),
     "mmm": (ROOT / ".venv" / "bin" / "python", HERE / "bench_mmm.py"),
+    "identity": (ROOT / ".venv" / "bin" / "python", HERE / "bench_identity.py"),
 }
 # How much a benchmark's peak may grow from the smallest to the largest number of rows and still count as flat.
 FLAT_GROWTH = 1.25
@@ -98,12 +99,27 @@ def mmm_bars(result: dict[str, Any]) -> Iterator[Bar]:
     yield Bar(what, bar, measured, result["ours_s"] / result["default_s"], diagnostics)
 
 
+def identity_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Pairwise precision and recall, of events and of ids."""
+    world, first = result["world"], result["world"]["first_run"]
+    for name, wanted in result["bar"].items():
+        for pairs in ("pairs_of_events", "pairs_of_ids"):
+            measured = world[pairs][name]
+            used = (
+                f"{world['events'] / 1e6:.2g} M events stitched in {first['wall_s']:.1f} s, {first['cpu_s']:.1f} s of processor"
+            )
+            yield Bar(
+                f"stitching, {name} of {pairs.replace('_', ' ')}", f"≥ {wanted:g}", f"{measured:.4f}", wanted / measured, used
+            )
+
+
 BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
     "start": start_bars,
     "dags": dag_bars,
     "gate": gate_bars,
     "warehouse": warehouse_bars,
     "mmm": mmm_bars,
+    "identity": identity_bars,
 }
 
 
