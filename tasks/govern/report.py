@@ -1,4 +1,4 @@
-"""`aelp2 report`: one self-contained HTML page about the newest plan, its model and its canary."""
+"""`aelp2 report`: self-contained HTML pages about the newest plan of each account, its model and its canary."""
 
 from __future__ import annotations
 
@@ -20,27 +20,32 @@ from tasks.core.cli_options import run_date_option
     type=click.Choice(["new_customers", "revenue"]),
     help="Outcome of the model shown. Default: that of the plan, else one that has a live run.",
 )
-@click.option("--change-set-id", help="Plan to tell of. Default: the newest up to the run date.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: AELP2_REPORT_DIR/report-…")
+@click.option("--change-set-id", help="Plan to tell of. Default: those of the newest day, a page an account.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: AELP2_REPORT_DIR/report-….")
 def command(run_date: date, source: str, target: str | None, change_set_id: str | None, out: Path | None) -> None:
-    """Write one self-contained HTML page about the run.
+    """Write one self-contained HTML page about the run; where several accounts have a plan, one for each.
 
     Headline and plain answers first; then response curves with intervals, current against optimal against proposed spend, fit and
     holdout, health verdict, the change log with hashes, predicted against realised. No scripts and no links to anywhere: it can
-    be mailed as it is.
+    be mailed as it is. Of several pages each has the account's id in its file name.
 
     \b
     Example: aelp2 report --run-date 2026-03-01
     """
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
-    from tasks.govern.report_data import read_report
+    from tasks.govern.report_data import newest_sets, read_report
     from tasks.govern.report_page import render
     from tasks.govern.report_store import store, write_file
 
     settings = load_settings()
-    found = read_report(open_warehouse(settings), run_date=run_date, source=source, target=target, change_set_id=change_set_id)
-    page = render(found)
-    name = f"report-{source}-{run_date.isoformat()}.html"
-    where = write_file(out, page) if out is not None else store(settings.report_dir, name, page)
-    click.echo(f"report written: {where}")
+    warehouse = open_warehouse(settings)
+    sets = [] if change_set_id else newest_sets(warehouse, run_date, source)
+    pages: dict[str | None, str] = {one["change_set_id"]: f"-{one['account_id']}" for one in sets}
+    if len(pages) < 2:
+        pages = {change_set_id: ""}  # the newest, if none was asked for
+    for set_id, ending in pages.items():
+        page = render(read_report(warehouse, run_date=run_date, source=source, target=target, change_set_id=set_id))
+        name = f"report-{source}-{run_date.isoformat()}{ending}.html"
+        where = store(settings.report_dir, name, page) if out is None else write_file(out.with_stem(out.stem + ending), page)
+        click.echo(f"report written: {where}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.errors import JobError
 from tasks.core.ledger import Ledger, Row, SetHistory
 from tasks.core.switches import Switch, read_switches
+from tasks.govern.report_journeys import Journeys, read_journeys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,6 +97,7 @@ class Report:
     daily: pl.DataFrame
     health: pl.DataFrame
     safety: pl.DataFrame
+    journeys: Journeys
 
     @property
     def currency(self) -> str:
@@ -141,6 +143,20 @@ def _read_model(warehouse: Warehouse, run_date: date, source: str, target: str |
     )
 
 
+def _read_sets(warehouse: Warehouse, run_date: date, source: str) -> list[dict[str, Any]]:
+    """The change sets of the last weeks, newest first."""
+    params = {"run_date": run_date, "source": source, "start_date": run_date - timedelta(days=_SETS_WINDOW_DAYS)}
+    return warehouse.query_file("control/report_sets/query.sql", params).to_dicts()
+
+
+def newest_sets(warehouse: Warehouse, run_date: date, source: str) -> list[dict[str, Any]]:
+    """The newest change set of each account that had one on the newest such day, by account; none before the first."""
+    sets = _read_sets(warehouse, run_date, source)
+    of_day = [one for one in sets if one["run_date"] == sets[0]["run_date"]]
+    newest = {(one["platform"], one["account_id"]): one for one in reversed(of_day)}
+    return [newest[account] for account in sorted(newest)]
+
+
 def read_report(
     warehouse: Warehouse, *, run_date: date, source: str, target: str | None = None, change_set_id: str | None = None
 ) -> Report:
@@ -151,10 +167,9 @@ def read_report(
     JobError if there is neither a model nor a plan for ``source``, or if the change set is not among those of the last weeks.
     """
     by_source = {"run_date": run_date, "source": source}
-    sets_from = {"start_date": run_date - timedelta(days=_SETS_WINDOW_DAYS)}
     health_from = {"start_date": run_date - timedelta(days=_HEALTH_WINDOW_DAYS), "run_date": run_date}
     daily_from = {"start_date": run_date - timedelta(days=_DAILY_WINDOW_DAYS), "run_date": run_date}
-    sets = warehouse.query_file("control/report_sets/query.sql", by_source | sets_from).to_dicts()
+    sets = _read_sets(warehouse, run_date, source)
     decisions = warehouse.query_file("control/report_decisions/query.sql", by_source)
     chosen = _choose(sets, change_set_id, source)
     ledger = Ledger(warehouse)
@@ -180,6 +195,7 @@ def read_report(
         daily=warehouse.query_file("ads/report_daily/query.sql", daily_from),
         health=warehouse.query_file("control/report_health/query.sql", health_from),
         safety=warehouse.query_file("control/report_safety/query.sql", health_from),
+        journeys=read_journeys(warehouse, run_date),
     )
 
 

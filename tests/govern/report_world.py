@@ -115,12 +115,14 @@ class ReportWorld:
         set_id: str = SET_ID,
         platform: str = "google_ads",
         account: str = ACCOUNT,
+        day: date = PLANNED,
+        hour: int = 7,
         joint: tuple[float | None, float | None] = (2.91, 4.72),
         reason: str = "In {channel} one more new customer costs about 59.41 USD",
     ) -> None:
         """A change set of the two steps of STEPS with its first row in the changefeed."""
-        now = self.at(PLANNED, 7)
-        about = {"run_date": PLANNED, "platform": platform, "account_id": account}
+        now = self.at(day, hour)
+        about = {"run_date": day, "platform": platform, "account_id": account}
         proposals = []
         for budget, (channel, before, after, mean, p05, p95, cost, odds) in STEPS.items():
             row = about | {"change_set_id": set_id, "change_id": f"{set_id}-{budget}", "budget_id": budget, "channel": channel}

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from markupsafe import Markup
-from report_world import PLANNED, RUN_DATE, SHA, ReportWorld
+from report_world import PLANNED, RUN_DATE, SET_ID, SHA, ReportWorld
 
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.govern import report_charts, report_words
@@ -224,3 +225,53 @@ def test_the_command_writes_the_file_whole(world: ReportWorld, tmp_path: Path, m
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     empty = CliRunner().invoke(command, ["--run-date", "2026-03-01", "--source", "sheet"], standalone_mode=False)
     assert "nothing to report for source 'sheet'" in str(empty.exception)
+
+
+OTHER = "google_ads-2000000002-2026-02-26-bbbbbbbbbbbb"
+Run = Callable[..., list[Path]]
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command; the paths it names, each of which is there."""
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    monkeypatch.setenv("AELP2_REPORT_DIR", str(tmp_path / "reports"))
+
+    def run(*arguments: str) -> list[Path]:
+        said = CliRunner().invoke(command, ["--run-date", "2026-03-01", *arguments], catch_exceptions=False)
+        paths = [Path(line.removeprefix("report written: ")) for line in said.stdout.splitlines()]
+        assert sorted(paths) == sorted(paths[0].parent.glob("*.html"))
+        return paths
+
+    return run
+
+
+def test_each_account_gets_its_page(world: ReportWorld, written: Run) -> None:
+    """Two accounts planned on the newest day, one of them twice: a page for the newest set of each, named by account."""
+    world.model()
+    world.plan(set_id="google_ads-2000000001-2026-02-26-aaaaaaaaaaaa", hour=5)
+    world.plan()
+    world.plan(set_id=OTHER, account="2000000002", hour=9)
+    paths = written()
+    assert [path.name for path in paths] == [f"report-platforms-2026-03-01-200000000{n}.html" for n in (1, 2)]
+    for path, set_id in zip(paths, (SET_ID, OTHER), strict=True):
+        assert f"Change set <code>{set_id}</code>" in path.read_text(encoding="utf-8")
+
+
+def test_a_page_of_one_set_keeps_its_name(world: ReportWorld, written: Run) -> None:
+    """One account on the newest day, although another had a plan before; or one set that was asked for."""
+    world.plan(set_id=OTHER, account="2000000002", day=PLANNED - timedelta(days=1))
+    world.plan()
+    (path,) = written()
+    assert (path.name, SET_ID in path.read_text(encoding="utf-8")) == ("report-platforms-2026-03-01.html", True)
+    (asked,) = written("--change-set-id", OTHER)
+    assert asked == path
+    assert f"Change set <code>{OTHER}</code>" in asked.read_text(encoding="utf-8")
+
+
+def test_a_named_file_takes_the_account_into_its_name(world: ReportWorld, written: Run, tmp_path: Path) -> None:
+    """`--out` of several pages: none overwrites another."""
+    world.plan()
+    world.plan(set_id=OTHER, account="2000000002")
+    paths = written("--out", str(tmp_path / "mine" / "plan.html"))
+    assert [path.name for path in paths] == ["plan-2000000001.html", "plan-2000000002.html"]
