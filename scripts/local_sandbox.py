@@ -15,6 +15,7 @@ import httpx
 from local_airflow import process_start, write_private
 
 Json = dict[str, Any]
+GA4_DAYS = 45  # of website events: a month of journeys with their lookback, written in seconds
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -51,7 +52,10 @@ class LocalSandbox:
         (self.folder / "endpoint.json").unlink(missing_ok=True)
         with self.log_file.open("wb") as out:
             process = subprocess.Popen(
-                [str(self.cli), "run-sandbox", "--world", world, "--seed", str(seed), "--state-dir", str(self.folder)],
+                [
+                    *(str(self.cli), "run-sandbox", "--world", world, "--seed", str(seed)),
+                    *("--state-dir", str(self.folder), "--ga4-days", str(GA4_DAYS)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -103,6 +107,7 @@ class LocalSandbox:
             "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": str(endpoint["login_customer_id"]),
             "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
             "AELP2_CONTROLS_URL": endpoint["controls_url"],
+            "AELP2_GA4_EXPORT": endpoint["ga4_export"],
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": endpoint["ca_file"],
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",

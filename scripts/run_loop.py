@@ -1,4 +1,4 @@
-"""The whole loop on this machine: sandbox, Airflow, ingest → check → MMM → plan → approval → canary → watch → report.
+"""The whole loop on this machine: sandbox, Airflow, ingest → check → journeys, MMM → plan → approval → canary → watch → report.
 
 Live mode is switched on here and only here, and only against a sandbox on loopback. All state lies in .local; a second run
 on the same state works for the same day and applies nothing again.
@@ -128,9 +128,15 @@ class Loop:
         progress = Progress(self.airflow.api(OPERATOR), str(self.airflow.home / "logs"), self.begun)
         before = self.sandbox.state()
         day = run_date.isoformat()
-        for dag_id in ("ads_ingest_daily", "mmm_weekly", "budget_plan_daily"):
-            # The model is weekly: a run that has succeeded for this date stands.
-            progress.must_succeed(dag_id, progress.run(dag_id, day, again=dag_id != "mmm_weekly"))
+        events = progress.run("ga4_ingest_daily", day)  # beside the ads: the two meet in attribution only
+        progress.must_succeed("ads_ingest_daily", progress.run("ads_ingest_daily", day))
+        progress.must_succeed("ga4_ingest_daily", events)
+        journeys = progress.run("journeys_daily", day)
+        # The model is weekly: a run that has succeeded for this date stands.
+        progress.must_succeed("mmm_weekly", progress.run("mmm_weekly", day, again=False))
+        progress.must_succeed("journeys_daily", journeys)
+        for dag_id in ("attribution_weekly", "budget_plan_daily"):
+            progress.must_succeed(dag_id, progress.run(dag_id, day))
         verdict = self._approve(progress, day)
         if verdict == "approved":
             self._watch(progress, run_date)
