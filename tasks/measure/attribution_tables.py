@@ -24,7 +24,7 @@ GROUP_OF_CHANNEL = {
     "SEARCH_BRAND": "Paid Search",
     "SEARCH_NONBRAND": "Paid Search",
     "YOUTUBE": "Paid Video",
-    "DEMAND_GEN": "Cross-network",
+    "DEMAND_GEN": "Display",  # tagged with a display medium; Google's own tag would say cross-network
     "PMAX": "Cross-network",
 }
 
