@@ -265,6 +265,8 @@ JOBS: dict[str, Job] = {
             "models.mmm_curves",
             "models.mmm_allocations",
             "models.mmm_fit_weekly",
+            "models.attribution_weekly",
+            "models.attribution_cross_check",
             _SETS,
             "control.budget_proposals",
             "control.plan_decisions",

@@ -71,7 +71,7 @@ def _svg(chart: Any, title: str) -> Markup:
     return Markup(svg.replace(size[0], head, 1))  # noqa: S704 - Vega escapes the texts inside
 
 
-def _both(draw: Callable[[int], Any], title: str) -> Markup:
+def both(draw: Callable[[int], Any], title: str) -> Markup:
     """The picture at both widths; the style sheet shows one of them."""
     parts = [Markup('<div class="{}">{}</div>').format(css, _svg(draw(width), title)) for css, width in _WIDTHS]
     return Markup("").join(parts)
@@ -122,7 +122,7 @@ def fit(periods: pl.DataFrame, *, outcome: str) -> Markup:
         dots = base.mark_circle(size=26, opacity=0.9).encode(x=x, y="observed:Q", color=colour)
         return (band + line + dots).properties(width=width, height=220)
 
-    return _both(draw, "Observed and predicted outcome by period")
+    return both(draw, "Observed and predicted outcome by period")
 
 
 def spend_bars(rows: Sequence[tuple[str, str, float]], *, currency: str, period: str) -> Markup:
@@ -141,7 +141,7 @@ def spend_bars(rows: Sequence[tuple[str, str, float]], *, currency: str, period:
         labels = bars.mark_text(align="left", dx=4, color=MUTED, fontSize=11).encode(text=alt.Text("spend:Q", format=",.0f"))
         return (filled + labels).properties(width=width - 70, height=alt.Step(15))
 
-    return _both(draw, "Current, proposed and optimal spend by channel")
+    return both(draw, "Current, proposed and optimal spend by channel")
 
 
 def daily_cac(
@@ -171,4 +171,4 @@ def daily_cac(
             layers += text.encode(x="date:T", y=alt.value(0), text="label:N")
         return layers.properties(width=width, height=200)
 
-    return _both(draw, "Blended CAC by day")
+    return both(draw, "Blended CAC by day")

@@ -14,6 +14,8 @@ from tasks.core.log import redact
 from tasks.core.money import MICROS
 from tasks.govern import report_charts as charts
 from tasks.govern import report_facts as facts
+from tasks.govern import report_journey_charts as journey_charts
+from tasks.govern import report_journeys as journeys
 from tasks.govern import report_story as story
 from tasks.govern import report_words as words
 from tasks.govern.report_data import Model, Plan, Report
@@ -55,6 +57,7 @@ def render(report: Report) -> str:
         bars=_bars(report, channels),
         fit=charts.fit(model.fit, outcome=_unit(report)) if model and model.fit.height else None,
         cac=_cac(report),
+        came=_came(report),
     )
 
 
@@ -140,3 +143,14 @@ def _cac(report: Report) -> Markup | None:
         undone=facts.business_day(plan.ended_at, known) if plan and plan.ended_at else None,
         lines=lines,
     )
+
+
+def _came(report: Report) -> dict[str, Any]:
+    """Facts and pictures of who came because of the ads; a sheet has no website of its own, so nothing for an import."""
+    found = None if report.is_advice else journeys.shares(report.journeys)
+    if found is None:
+        return {}
+    pictures = [journey_charts.shares(found.of_all, of_what="all conversions")]
+    if found.of_paid.height:
+        pictures.append(journey_charts.shares(found.of_paid, of_what="what the paid channels bring"))
+    return {"shares": found, "share_pictures": pictures}

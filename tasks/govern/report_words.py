@@ -89,6 +89,13 @@ CONSTRAINTS = {
     "not_enabled": "budget not enabled",
     "members_unknown": "its campaigns are not all known",
 }
+# Who says what share of the conversions a channel has.
+METHODS = {
+    "last": "last touch",
+    "markov_1": "missed if removed (Markov)",
+    "shapley": "fair share (Shapley)",
+    "mmm": "the model",
+}
 GLOSSARY = {
     "Blended CAC": "customer acquisition cost: all ad spend divided by all new customers, whichever ad claims them.",
     "Next customer": "what one more new customer would cost. It is more than the average, because each further unit of spend "
@@ -98,6 +105,8 @@ GLOSSARY = {
     "Proposed": "one small, capped step towards the optimum. The plan repeats it day by day while it keeps working.",
     "Held-out periods": "the newest periods, hidden from a test fit and then forecast. They show how it does on the unseen.",
     "Watch": "the days after a change in which it is undone by itself if a safety check fails.",
+    "Attribution": "attribution says who was present, the model says who caused. A channel that meets people who would have "
+    "bought anyway is present at many conversions and causes few.",
     "Hash": "a fingerprint. The approval holds for exactly these bytes, and each row of the change log seals the one before.",
 }
 
@@ -111,6 +120,11 @@ def channel_name(code: str) -> str:
 def readable(text: str) -> str:
     """A sentence out of a table, with the platforms' channels by their names."""
     return re.sub("|".join(rf"\b{code}\b" for code in _CHANNELS), lambda found: _CHANNELS[found[0]], text)
+
+
+def disagreement(detail: str) -> str:
+    """A finding of the cross-check with its method in words."""
+    return re.sub(r": (last|markov_1) gives ", lambda found: f": {METHODS[found[1]]} gives ", detail)
 
 
 def scope_name(scope: str) -> str:
