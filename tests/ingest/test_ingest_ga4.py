@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +18,9 @@ from tasks.ingest import ga4_load
 from tasks.ingest.ads_window import PastLoad
 from tasks.ingest.ga4_load import Ga4Load, Result, ga4_window, raise_failures
 from tasks.ingest.ga4_source import DATASET, ExportTable, FolderSource, best_tables, open_source, parse_table
+from tasks.lab.ga4_export import Ga4Export
+from tasks.lab.market import Market
+from tasks.lab.world import load_world
 
 DAY = timedelta(days=1)
 D1 = date(2026, 3, 1)
@@ -245,3 +248,33 @@ def test_sessions_become_days_per_channel(tmp_path: Path, warehouse: DuckDBWareh
         (D1, "Paid Search", "USD", 0, 0, 0, 1.0, 5_000_000),
         (D1 + DAY, "Direct", "XXX", 1, 0, 0, 0.0, 0),
     ]
+
+
+# --- the sandbox's market
+
+
+@pytest.mark.slow
+def test_a_market_comes_in_whole_over_six_mornings(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    """Day after day from intraday, daily and late rows: in the end events and orders are the market's, as from one late load."""
+    start, history = date(2025, 12, 1), 70
+    market = Market(load_world("acme"), 7, start, history)
+    market.run_to(history + 6)
+    export = Ga4Export(market, tmp_path, days=6)
+    for morning in range(history, history + 7):
+        run_date = start + morning * DAY
+        export.write(datetime.combine(run_date, time(5, 30), tzinfo=UTC))
+        result = load(tmp_path, warehouse, run_date)
+        assert result.read == result.written + result.duplicates
+        assert result.quarantined == 0
+    final = range(history - 6, history + 2)  # days that no late row can reach any more
+    days = [start + day * DAY for day in final]
+    counts = dict(warehouse.query("SELECT event_date, COUNT(*) AS n FROM ga4.ga4_events GROUP BY event_date").rows())
+    assert [counts[day] for day in days] == [export.events(day).events.height for day in final]
+    bought = "SELECT COUNT(DISTINCT transaction_id_hash) AS n, SUM(value_micros) AS v FROM ga4.ga4_events "
+    bought += "WHERE event_date IN UNNEST(@d)"
+    orders, value = warehouse.query(f"{bought} AND event_name = 'purchase'", {"d": days}).row(0)
+    assert orders == sum(export.people.purchases(day) for day in final)
+    assert value == sum(int(export.people.sessions(day).value_micros.sum()) for day in final)
+    again = DuckDBWarehouse(tmp_path / "again.duckdb")
+    load(tmp_path, again, start + (history + 6) * DAY)
+    assert stored(warehouse).equals(stored(again))
