@@ -161,6 +161,19 @@ JOBS: dict[str, Job] = {
         ),
         writes=("models.attribution_weekly", "models.attribution_cross_check"),
     ),
+    "fit-uplift": Job(
+        "tasks.measure.fit_uplift",
+        "Estimate what treatment adds, by segment and person; causal only where a lot decided.",
+        reads=(_EXPERIMENTS, _ASSIGNMENTS, "gaelp_users.journey_sessions"),
+        writes=(
+            "models.uplift_segment_daily",
+            "models.uplift_learners_daily",
+            "models.uplift_deciles_daily",
+            "models.uplift_curves",
+            "models.segment_scores_daily",
+            "models.lift_tests",
+        ),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",

@@ -92,7 +92,7 @@ def without_forgotten_units(warehouse: Warehouse, frame: pl.DataFrame, salt: byt
 def replace_experiment(warehouse: Warehouse, frame: pl.DataFrame, source: str, cost: Cost | None) -> None:
     """Replace all that is held of the file's experiment: its assignments in one transaction, then its row of experiments.
 
-    A crash between the two leaves an experiment whose size does not fit its assignments, which fit-uplift refuses.
+    A crash between the two leaves an experiment written at another time than its assignments, which fit-uplift refuses.
     """
     import polars as pl
 

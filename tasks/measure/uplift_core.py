@@ -27,6 +27,7 @@ TRIM = 0.05  # odds outside [0.05, 0.95] stand for units without a counterpart (
 SRM_ALPHA = 0.0005  # sample ratio mismatch, threshold of Fabijan et al. 2019
 MIN_PER_ARM = 50  # of a segment; fewer have no interval worth the name
 MIN_CONVERSIONS = 10
+MIN_PER_CLASS = 20  # of an arm, converted and not: five in each fold
 POOLED = "other"
 MAX_SMD = 0.1  # of a covariate after weighting (Austin 2009)
 MIN_EFFECTIVE = 100.0  # Kish's effective sample size, the smaller arm
@@ -163,10 +164,22 @@ def check_lot(units: Units) -> None:
     z = (units.treated.sum() - expected) / spread
     if 2 * stats.norm.sf(abs(z)) < SRM_ALPHA:
         raise GateStop(
-            f"sample ratio mismatch: {units.treated.sum():,.0f} units are treated, the lot says {expected:,.0f} ± {2 * spread:,.0f}"
-            ": units of an arm are missing or were not assigned by lot. Mend the assignments, or import them with "
-            "is_randomised = false"
+            f"sample ratio mismatch: {units.treated.sum():,.0f} units are treated, the lot says {expected:,.0f} "
+            f"± {2 * spread:,.0f}: units of an arm are missing or were not assigned by lot. "
+            "Mend the assignments, or import them with is_randomised = false"
         )
+
+
+def check_size(units: Units) -> None:
+    """GateStop if an arm has too few people who converted, or who did not, for any learner to be judged out of fold."""
+    for arm, name in ((1, "treatment"), (0, "control")):
+        mine = units.outcome[units.treated == arm]
+        rarer = int(min(mine.sum(), len(mine) - mine.sum()))
+        if rarer < MIN_PER_CLASS:
+            raise GateStop(
+                f"too small: of {len(mine):,} units of the {name} arm {mine.sum():,.0f} converted, {MIN_PER_CLASS} are needed of "
+                "those who did and of those who did not; wait for more outcomes, or let more people in"
+            )
 
 
 # --- effects

@@ -11,10 +11,22 @@ BINS = 10
 
 
 def psi(trained: Floats, now: Floats) -> float:
-    """Σ (q − p) · ln(q / p) over the training sample's deciles; repeated values share a bin, empty bins count half a unit."""
+    """Σ (q − p) · ln(q / p) over the training sample's deciles; a value that is an edge has a bin of its own.
+
+    A bin that only one sample has counts half a unit in the other. Values equal to nine digits of the largest are one: a score
+    of few values differs by the rounding of floats from batch to batch.
+    """
+    scale = float(np.abs(trained).max(initial=0.0)) or 1.0
+    trained, now = np.round(trained / scale, 9), np.round(now / scale, 9)
     edges = np.unique(np.quantile(trained, np.linspace(0, 1, BINS + 1)[1:-1]))
-    p, q = (np.bincount(np.searchsorted(edges, x, side="left"), minlength=len(edges) + 1).astype(float) for x in (trained, now))
-    p, q = ((np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()) for counts in (p, q))
+
+    def counted(values: Floats) -> Floats:
+        number = np.searchsorted(edges, values, side="left") + np.searchsorted(edges, values, side="right")
+        return np.bincount(number, minlength=2 * len(edges) + 1).astype(np.float64)
+
+    both = np.stack([counted(trained), counted(now)])
+    both = np.maximum(both[:, both.sum(axis=0) > 0], 0.5)
+    p, q = both / both.sum(axis=1, keepdims=True)
     return float(((q - p) * np.log(q / p)).sum())
 
 

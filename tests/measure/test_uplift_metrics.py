@@ -153,5 +153,8 @@ def test_drift_is_named_and_a_second_sample_of_the_same_people_is_none() -> None
     assert (drift_reason(drift(("visits", "age"), trained, moved)) or "").startswith("drift: the people differ")
     assert "(PSI age" in (drift_reason(drift(("visits", "age"), trained, moved)) or "")
     assert psi(np.zeros(1000), np.zeros(1000)) == pytest.approx(0)
-    assert psi(np.zeros(1000), np.ones(1000)) > LIMIT
+    for trained_at, now_at in ((0.0, 1.0), (1.0, 0.0)):
+        assert psi(np.full(1000, trained_at), np.full(1000, now_at)) > LIMIT
     assert psi(np.arange(4.0), np.arange(4.0)) == pytest.approx(0)
+    jitter = rng.choice([0.0, 1e-17], 1000)
+    assert psi(np.full(1000, 0.3) + jitter, np.full(1000, 0.1 + 0.2)) == pytest.approx(0)

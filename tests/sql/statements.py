@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # A value of the type each parameter has, by its name. A new name is added here once.
 VALUES: dict[str, object] = {
     **dict.fromkeys(
-        ("run_date", "start_date", "end_date", "since_date", "recent_start_date", "month_start_date"), date(2026, 3, 2)
+        ("run_date", "start_date", "end_date", "since_date", "recent_start_date", "month_start_date", "context_date"),
+        date(2026, 3, 2),
     ),
     **dict.fromkeys(
         (
@@ -45,6 +46,10 @@ VALUES: dict[str, object] = {
     "period_days": 7,
     "before_date": date(2026, 3, 2),
     "id_kind": "gclid",
+    "unit_id_kind": "person_id",
+    "lookback_days": 90,
+    "outcome_days": 28,
+    "active_days": 30,
     "ids": ["x"],
     "since": datetime(2026, 3, 2, tzinfo=UTC),
 }
