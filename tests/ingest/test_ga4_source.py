@@ -108,3 +108,47 @@ def test_every_lookup_of_the_query_is_turned_into_a_column() -> None:
     lookups, query = duckdb_parts()
     assert "UNNEST" not in query.upper()
     assert set(re.findall(r"p\.key = '(\w+)'", read_sql(FLATTEN))) == set(re.findall(r", '(\w+)'\)\)", lookups))
+
+
+def test_a_dataset_is_listed_and_asked_by_checked_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On BigQuery the day's table stands in one WITH clause, missing columns are typed nulls, and other tables are left alone."""
+    from google.cloud import bigquery
+
+    from tasks.core.settings import load_settings
+    from tasks.core.warehouse import bigquery_client
+    from tasks.ingest.ga4_source import BigQuerySource
+
+    asked: list[str] = []
+
+    class Client:
+        def list_tables(self, dataset: str) -> list[Any]:
+            names = ("events_20260301", "events_intraday_20260301", "events_x`; DROP TABLE t", "users_20260301")
+            return [type("Item", (), {"table_id": f"{name}", "dataset": dataset}) for name in names]
+
+        def get_table(self, name: str) -> Any:
+            asked.append(name)
+            fields = [bigquery.SchemaField(n, "STRING") for n in SCHEMA.names if n != "ecommerce"]
+            return type("Table", (), {"schema": fields, "num_rows": 3})
+
+    class Job:
+        def result(self) -> Any:
+            return self
+
+        def to_arrow(self, *, create_bqstorage_client: bool) -> pa.Table:
+            return pa.table({"event_id": ["a"]})
+
+    def run(_client: Any, sql: str, _params: Any) -> Job:
+        asked.append(sql)
+        return Job()
+
+    monkeypatch.setattr(bigquery_client, "make_client", lambda _settings: Client())
+    monkeypatch.setattr(bigquery_client, "run", run)
+    source = BigQuerySource(load_settings({}), "my-project.analytics_123456")
+    assert source.tables() == [TABLE]
+    assert source.rows(TABLE) == 3
+    assert source.flat(TABLE)["event_id"].to_list() == ["a"]
+    sql = asked[-1]
+    assert asked[0] == "my-project.analytics_123456.events_20260301"
+    assert sql.startswith("WITH export_table AS (SELECT event_date, ")
+    assert "FROM `my-project.analytics_123456.events_20260301`)\n--" in sql
+    assert "CAST(NULL AS STRUCT<transaction_id STRING>) AS ecommerce" in sql
