@@ -194,6 +194,12 @@ JOBS: dict[str, Job] = {
         ),
         writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
     ),
+    "plan-audiences": Job(
+        "tasks.decide.plan_audiences",
+        "Plan audiences for Google, Meta and GA4 from causal scores; nothing is sent.",
+        reads=("models.segment_scores_daily", "gaelp_users.identity_nodes"),
+        writes=("control.audience_plans", "gaelp_users.audience_members"),
+    ),
     "request-approval": Job(
         "tasks.act.request_approval",
         "Lay the undecided change sets out for a person: table of changes, why, risk, expiry.",
@@ -280,6 +286,10 @@ JOBS: dict[str, Job] = {
             "models.mmm_fit_weekly",
             "models.attribution_weekly",
             "models.attribution_cross_check",
+            "models.journey_paths_daily",
+            "ga4.conversion_maturity",
+            "models.uplift_curves",
+            "models.uplift_learners_daily",
             _SETS,
             "control.budget_proposals",
             "control.plan_decisions",
