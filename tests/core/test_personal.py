@@ -130,9 +130,9 @@ def test_a_hash_passes_as_it_is() -> None:
 def test_the_hash_of_nothing_is_refused(text: str) -> None:
     """A file full of SHA-256("") would make all its rows one person."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    with pytest.raises(PersonalValueError, match="hash of an empty value"):
+    with pytest.raises(PersonalValueError, match="hash of an empty"):
         hash_email(digest)
-    with pytest.raises(PersonalValueError, match="hash of an empty value"):
+    with pytest.raises(PersonalValueError, match="hash of an empty"):
         hash_phone(digest, "US")
 
 
