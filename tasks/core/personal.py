@@ -96,12 +96,12 @@ def _sha256(text: str) -> str:
 
 
 def _given_hash(text: str) -> str | None:
-    """``text`` if it is a SHA-256 already (64 hex digits, any case); the hash of a placeholder is refused."""
+    """``text`` if it is a SHA-256 already (64 hex digits, any case); the hash of an empty or stand-in value is refused."""
     candidate = text.strip().lower()
     if not _HEX.fullmatch(candidate):
         return None
     if candidate in _EMPTY_HASHES:
-        raise PersonalValueError("it is the hash of an empty value or of a placeholder")
+        raise PersonalValueError("it is the hash of an empty value or of a word for none")
     return candidate
 
 

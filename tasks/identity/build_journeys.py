@@ -94,7 +94,7 @@ def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
     steps = warehouse.query_file("models/journey_steps_counted/query.sql", window).with_columns(now)
     warehouse.replace_partitions("models.journey_transitions_daily", steps, partitions=days)
     return {
-        "journeys": float(paths["conversions"].sum() + paths["nulls"].sum()),
+        "journeys": float(paths["conversions"].sum()) + float(paths["null_journeys"].sum()),
         "conversions": float(paths["conversions"].sum()),
         "paths": paths["path"].n_unique(),
     }

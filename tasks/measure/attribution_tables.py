@@ -63,7 +63,7 @@ class Shares:
 
 
 def paths_of(rows: pl.DataFrame) -> Paths:
-    """Columns path (`a > b`), conversions, value_micros, nulls as :class:`Paths`, channels sorted by name."""
+    """Columns path (`a > b`), conversions, value_micros, null_journeys as :class:`Paths`, channels sorted by name."""
     split = rows["path"].str.split(" > ")
     channels = sorted(set(split.explode()))
     index = {channel: number for number, channel in enumerate(channels)}
@@ -72,7 +72,7 @@ def paths_of(rows: pl.DataFrame) -> Paths:
         tuple(np.array([index[channel] for channel in path]) for path in split),
         rows["conversions"].cast(pl.Float64).to_numpy(),
         rows["value_micros"].cast(pl.Float64).to_numpy() / MICROS,
-        rows["nulls"].cast(pl.Float64).to_numpy(),
+        rows["null_journeys"].cast(pl.Float64).to_numpy(),
     )
 
 

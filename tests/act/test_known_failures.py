@@ -24,7 +24,7 @@
 | a reader used columns its writer never wrote | tests/sql/test_sql_files.py::test_every_statement_runs_on_duckdb |
 | | tests/sql/test_sql_files.py::test_every_statement_is_valid_bigquery |
 | literal sample values written as if real | tests/act/test_known_failures.py::test_no_sample_value_stands_in_the_code |
-| model fallbacks chosen silently | tests/measure/test_fit_mmm.py::test_the_fallback_goes_live_only_as_review |
+| model fallbacks chosen silently | tests/measure/test_review_mmm.py::test_the_fallback_goes_live_only_as_review |
 | e-mail and phone hashed without normalising | nothing hashes either yet; the upload of conversions brings the test |
 | append-only loads that duplicate on re-run | tests/ingest/test_ads_load.py::test_running_twice_changes_nothing |
 | | tests/decide/test_plan_budgets.py::test_planning_twice_changes_nothing |

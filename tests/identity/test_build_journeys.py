@@ -90,7 +90,7 @@ def paths(warehouse: Warehouse) -> dict[str, tuple[float, int, int]]:
     frame = (
         read(warehouse, "models.journey_paths_daily", "path")
         .group_by("path")
-        .agg(pl.col("conversions", "value_micros", "nulls").sum())
+        .agg(pl.col("conversions", "value_micros", "null_journeys").sum())
     )
     return {path: (conversions, value // 1_000_000, nulls) for path, conversions, value, nulls in frame.iter_rows()}
 
@@ -201,7 +201,7 @@ def test_sql_and_python_count_the_same_paths_and_steps(warehouse: Warehouse, run
         chain = ["(start)", *channels, "(conversion)" if won else "(null)"]
         steps.update((end, one, two) for one, two in pairwise(chain))
     counted = read(warehouse, "models.journey_paths_daily", "date, path")
-    assert {(d, p): (c, n) for d, p, c, n in counted.select("date", "path", "conversions", "nulls").iter_rows()} == {
+    assert {(d, p): (c, n) for d, p, c, n in counted.select("date", "path", "conversions", "null_journeys").iter_rows()} == {
         (d, p): (by_path[(d, p, True)], by_path[(d, p, False)]) for d, p, _ in by_path
     }
     stored = read(warehouse, "models.journey_transitions_daily", "date, from_channel, to_channel")

@@ -48,7 +48,7 @@ def store(warehouse: Warehouse, days: list[date], *, property_id: str = "42", cu
             "conversions": float(conversions * each),
             "value_micros": conversions * each * 100_000_000,
             "currency_code": currency,
-            "nulls": nulls * each,
+            "null_journeys": nulls * each,
             "loaded_at": NOW,
         }
         for day in days

@@ -9,7 +9,7 @@ WHERE click_date >= @start_date AND click_date < @run_date
 
 #warn recent_days_uncorrected
 #remedy Too few conversions for a curve: recent click days count too low here; give estimate-maturity more history.
-SELECT property_id, conversion_action_id, channel_group, SUM(conversions) AS conversions
+SELECT property_id, conversion_action_id, channel_group, SUM(conversions) AS counted_conversions
 FROM ga4.ga4_lagged_daily
 WHERE click_date >= DATE_SUB(@run_date, INTERVAL 7 DAY) AND click_date < @run_date AND channel_group != 'Direct'
 GROUP BY property_id, conversion_action_id, channel_group

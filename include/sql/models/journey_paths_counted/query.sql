@@ -13,6 +13,6 @@ WITH journeys AS (
 )
 SELECT
   property_id, journey_end_date AS date, path, MAX(touches) AS touches,
-  CAST(COUNTIF(conversions > 0) AS FLOAT64) AS conversions, SUM(value_micros) AS value_micros, COUNTIF(conversions = 0) AS nulls
+  CAST(COUNTIF(conversions > 0) AS FLOAT64) AS conversions, SUM(value_micros) AS value_micros, COUNTIF(conversions = 0) AS null_journeys
 FROM journeys
 GROUP BY property_id, journey_end_date, path
