@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
@@ -29,7 +30,7 @@ class MmmConfig:
     alpha_prior: tuple[float, float] = (1.0, 3.0)
     lam_prior: tuple[float, float] = (3.0, 1.0)
     beta_prior_sigma: float = 1.0
-    intercept_prior_sigma: float = 2.0
+    intercept_prior: tuple[float, float] = (0.5, 0.3)
     control_prior_sigma: float = 1.0
     fourier_prior_b: float = 0.3
     noise_prior_sigma: float = 0.5
@@ -45,6 +46,10 @@ class MmmConfig:
     bootstrap_replicates: int = 500
     risk_aversion: float = 0.5
     seed: int = 20260101
+
+    def beta_sigma(self, channels: int) -> float:
+        """Prior scale of one channel's effect. The spread of the sum of all stays the same however many channels there are."""
+        return self.beta_prior_sigma / math.sqrt(channels)
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

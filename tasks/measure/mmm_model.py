@@ -208,7 +208,7 @@ def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
         saturation=LogisticSaturation(
             priors={
                 "lam": Prior("Gamma", alpha=lam[0], beta=lam[1], dims="channel"),
-                "beta": Prior("HalfNormal", sigma=config.beta_prior_sigma, dims="channel"),
+                "beta": Prior("HalfNormal", sigma=config.beta_sigma(len(data.channels)), dims="channel"),
             }
         ),
         dims=("geo",) if geos else None,
@@ -219,7 +219,7 @@ def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
             channel=FixedScaling(dims=(), value=_named(xr, scales.channel, {"geo": data.geos, "channel": data.channels}, geos)),
         ),
         model_config={
-            "intercept": Prior("Normal", mu=0, sigma=config.intercept_prior_sigma, **per_geo),
+            "intercept": Prior("Normal", mu=config.intercept_prior[0], sigma=config.intercept_prior[1], **per_geo),
             "likelihood": Prior(
                 "Normal",
                 sigma=Prior("HalfNormal", sigma=config.noise_prior_sigma, **per_geo),

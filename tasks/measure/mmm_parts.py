@@ -170,7 +170,7 @@ def contraction_of(posterior: Posterior, data: MmmInput, config: MmmConfig) -> F
     size = (4000, len(data.channels))
     shape, rate = config.lam_prior
     lam = rng.gamma(shape, 1 / rate, size)
-    beta = np.abs(rng.normal(0, config.beta_prior_sigma, size))
+    beta = np.abs(rng.normal(0, config.beta_sigma(len(data.channels)), size))
     prior = (beta * np.tanh(lam * level / 2)).var(axis=0)
     learned = (posterior.beta * np.tanh(posterior.lam * level / 2)).var(axis=0)
     contraction: Floats = 1 - learned / prior
