@@ -4,8 +4,8 @@ Loads GA4's export with the days that late events still change, and checks it.
 
 **Reads** the GA4 export **Writes** `ga4.ga4_events`, `ga4.ga4_daily`, `control.ingest_runs`, `control.validation_results`,
 `control.quarantine`
-**If it fails** yesterday's events stay as they were and journeys are not made today; clear the failed task once its cause is gone,
-a repeated load changes nothing. Runbook `ga4_ingest_daily`.
+**If it fails** yesterday's events stay as they were and journeys are not made today; clear the failed task once its cause is
+gone, a repeated load changes nothing. Runbook `ga4_ingest_daily`.
 """
 
 from aelp2_airflow.assets import GA4_VALIDATED

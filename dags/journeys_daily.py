@@ -1,10 +1,11 @@
 """### Persons and journeys
 
-Works out which ids belong to one person, makes journeys of their visits, learns how late conversions come, and sweeps what is too old.
+Works out which ids belong to one person, makes journeys of their visits, learns how late conversions come, sweeps what is old.
 
-**Reads** `ga4.ga4_events`, `gaelp_users.server_events`, `ads.ads_conversion_action_stats` **Writes** `gaelp_users.identity_edges`,
-`gaelp_users.identity_nodes`, `gaelp_users.journey_sessions`, `gaelp_users.persistent_touchpoints`, `models.journey_paths_daily`,
-`models.journey_transitions_daily`, `ga4.conversion_maturity`, `ga4.ga4_lagged_daily`
+**Reads** `ga4.ga4_events`, `gaelp_users.server_events`, `ads.ads_conversion_action_stats`
+**Writes** `gaelp_users.identity_edges`, `gaelp_users.identity_nodes`, `gaelp_users.journey_sessions`,
+`gaelp_users.persistent_touchpoints`, `models.journey_paths_daily`, `models.journey_transitions_daily`,
+`ga4.conversion_maturity`, `ga4.ga4_lagged_daily`
 **If it fails** yesterday's journeys stay in use; nothing acts on them. Runbook `journeys_daily`.
 """
 
