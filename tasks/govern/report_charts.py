@@ -36,7 +36,7 @@ _KIND_SHAPES = ["circle", "triangle-right", "diamond"]
 _RGB = {f"rgb({int(token[1:3], 16)}, {int(token[3:5], 16)}, {int(token[5:7], 16)})": css for token, css in _TOKENS.items()}
 
 
-def _svg(chart: Any, title: str) -> Markup:
+def svg(chart: Any, title: str) -> Markup:
     """SVG text of ``chart`` that never grows beyond its own size; ``title`` is read out by screen readers."""
     import vl_convert
 
@@ -59,21 +59,21 @@ def _svg(chart: Any, title: str) -> Markup:
         view=alt.ViewConfig(stroke=None),
         legend=alt.LegendConfig(labelColor=INK, orient="top", title=None, labelFontSize=12, symbolSize=80),
     )
-    svg: str = vl_convert.vegalite_to_svg(themed.to_dict())
+    text: str = vl_convert.vegalite_to_svg(themed.to_dict())
     # Inside HTML no namespace is needed; one label for the whole picture serves better than one for each of a thousand marks.
-    svg = re.sub(r' (?:aria-[a-z]+|role|pointer-events|xmlns(?::xlink)?)="[^"]*"', "", svg)
+    text = re.sub(r' (?:aria-[a-z]+|role|pointer-events|xmlns(?::xlink)?)="[^"]*"', "", text)
     for token, css in (*_TOKENS.items(), *_RGB.items()):
-        svg = svg.replace(token, css)
-    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
+        text = text.replace(token, css)
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', text)
     if size is None:
         raise ValueError(f"the renderer gave no size for the picture {title!r}")
     head = f'style="max-width:{size[1]}px" role="img" aria-label="{escape(title)}"'
-    return Markup(svg.replace(size[0], head, 1))  # noqa: S704 - Vega escapes the texts inside
+    return Markup(text.replace(size[0], head, 1))  # noqa: S704 - Vega escapes the texts inside
 
 
 def both(draw: Callable[[int], Any], title: str) -> Markup:
     """The picture at both widths; the style sheet shows one of them."""
-    parts = [Markup('<div class="{}">{}</div>').format(css, _svg(draw(width), title)) for css, width in _WIDTHS]
+    parts = [Markup('<div class="{}">{}</div>').format(css, svg(draw(width), title)) for css, width in _WIDTHS]
     return Markup("").join(parts)
 
 
@@ -104,7 +104,7 @@ def response_curve(
         )
     )
     chart = (band + line + dashed + points).properties(width=250, height=170)
-    return _svg(chart, f"Response curve of {name}: {outcome} a {period} by spend")
+    return svg(chart, f"Response curve of {name}: {outcome} a {period} by spend")
 
 
 def fit(periods: pl.DataFrame, *, outcome: str) -> Markup:

@@ -14,6 +14,7 @@ from tasks.core.log import redact
 from tasks.core.money import MICROS
 from tasks.govern import report_charts as charts
 from tasks.govern import report_facts as facts
+from tasks.govern import report_flow
 from tasks.govern import report_journey_charts as journey_charts
 from tasks.govern import report_journeys as journeys
 from tasks.govern import report_story as story
@@ -147,10 +148,20 @@ def _cac(report: Report) -> Markup | None:
 
 def _came(report: Report) -> dict[str, Any]:
     """Facts and pictures of who came because of the ads; a sheet has no website of its own, so nothing for an import."""
-    found = None if report.is_advice else journeys.shares(report.journeys)
-    if found is None:
+    if report.is_advice:
         return {}
-    pictures = [journey_charts.shares(found.of_all, of_what="all conversions")]
-    if found.of_paid.height:
-        pictures.append(journey_charts.shares(found.of_paid, of_what="what the paid channels bring"))
-    return {"shares": found, "share_pictures": pictures}
+    found: dict[str, Any] = {}
+    if shares := journeys.shares(report.journeys):
+        found["shares"] = shares
+        found["all_picture"] = journey_charts.shares(shares.of_all, of_what="all conversions")
+        if shares.of_paid.height:
+            found["paid_picture"] = journey_charts.shares(shares.of_paid, of_what="what the paid channels bring")
+    if ways := journeys.ways(report.journeys):
+        found["ways"] = ways
+        found["ways_picture"] = report_flow.picture(ways.ways, "First touches of the most frequent journeys and how they end")
+    if curves := journeys.maturity(report.journeys):
+        found["maturity"] = list(zip(journey_charts.CURVE_MOODS, curves, strict=False))  # there may be fewer than colours
+        found["maturity_picture"] = journey_charts.maturity([curve.rows for curve in curves])
+    if trials := journeys.uplift(report.journeys):
+        found["uplift"] = [(trial, journey_charts.qini(trial.rows, name=trial.experiment_id)) for trial in trials]
+    return found

@@ -92,9 +92,14 @@ CONSTRAINTS = {
 # Who says what share of the conversions a channel has.
 METHODS = {
     "last": "last touch",
-    "markov_1": "missed if removed (Markov)",
+    "markov_1": "removal effect (Markov)",
     "shapley": "fair share (Shapley)",
     "mmm": "the model",
+}
+SOURCES = {"ga4": "GA4 property", "google_ads": "Google Ads account"}
+EFFECT_KINDS = {
+    "causal": ("Causal: a lot decided who was treated", "good"),
+    "observational": ("Observational: no lot was drawn, so other causes may be at work", "warn"),
 }
 GLOSSARY = {
     "Blended CAC": "customer acquisition cost: all ad spend divided by all new customers, whichever ad claims them.",
@@ -107,6 +112,7 @@ GLOSSARY = {
     "Watch": "the days after a change in which it is undone by itself if a safety check fails.",
     "Attribution": "attribution says who was present, the model says who caused. A channel that meets people who would have "
     "bought anyway is present at many conversions and causes few.",
+    "Qini curve": "conversions won by treating a growing share of people, those with the largest expected effect first.",
     "Hash": "a fingerprint. The approval holds for exactly these bytes, and each row of the change log seals the one before.",
 }
 
@@ -163,6 +169,21 @@ def check_asked(name: str, threshold: str | None) -> str:
     if threshold is None or name not in SHARES:
         return threshold or "–"
     return re.sub(r"[≤≥] ([\d.]+)", lambda found: f"{found[0][0]} {percent(float(found[1]))}", threshold)
+
+
+def conversion(source: str, account: str, action: str) -> str:
+    """``purchase, GA4 property 123``; an ad platform knows its actions by number."""
+    what = action if source == "ga4" else f"conversion action {action}"
+    return f"{what}, {SOURCES.get(source, source)} {account}"
+
+
+def arrival(day_50: int | None, day_95: int | None) -> str:
+    """How long conversions take, in a sentence without its subject."""
+    if day_50 is None:
+        return "half have not come within the days seen"
+    half = "half arrive on the day of the click" if day_50 == 0 else f"half have arrived {plural(day_50, 'day')} after the click"
+    rest = "95 % not within the days seen" if day_95 is None else f"95 % after {plural(day_95, 'day')}"
+    return f"{half}, {rest}"
 
 
 def _typeset(number: str) -> str:

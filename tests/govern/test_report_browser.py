@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from report_world import PLANNED, RUN_DATE, ReportWorld
+from website_rows import website
 
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.govern.report_data import read_report
@@ -38,7 +39,7 @@ _CONTRAST = """() => {
   }
   return [seen, poor];
 }"""
-_OVERLAPS = """() => [...document.querySelectorAll('.role-axis-label')].flatMap(group => {
+_OVERLAPS = """() => [...document.querySelectorAll('.role-axis-label, .role-legend, .flow')].flatMap(group => {
   const boxes = [...group.querySelectorAll('text')].filter(t => t.textContent && +getComputedStyle(t).opacity > 0)
     .map(t => [t.textContent, t.getBoundingClientRect()]).filter(([, box]) => box.width);
   return boxes.flatMap(([one, a], i) => boxes.slice(i + 1).filter(([, b]) =>
@@ -75,6 +76,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         world.roll_back()
         world.daily(after=20.0)
         world.loads("quota exceeded, retry in 40,591 s")
+        website(world)
         made["full"] = _write(world, folder / "full.html", RUN_DATE)
     return made
 
@@ -143,10 +145,10 @@ def test_every_text_stands_out_from_its_ground(show: Any, width: int, scheme: st
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 def test_pictures_are_seen_once_and_large_enough_to_read(show: Any, width: int) -> None:
-    """Two response curves, spend, fit and CAC; shrunk by a tenth at most, so that 11 px text stays text; no label on another."""
+    """Ten; shrunk by a tenth at most, so that 11 px text stays text; no label on another, nor on one of a legend or a flow."""
     page = show("full", width, "light").page
     pictures = page.evaluate(_PICTURES)
-    assert len(pictures) == 5
+    assert len(pictures) == 10
     assert [p["label"] for p in pictures if p["height"] < 120 or p["width"] < 200 or not 0.9 <= p["scale"] <= 1.01] == []
     assert page.evaluate(_OVERLAPS) == []
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 from markupsafe import Markup
 from report_world import PLANNED, RUN_DATE, SET_ID, SHA, ReportWorld
+from website_rows import website
 
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
-from tasks.govern import report_charts, report_words
+from tasks.govern import report_charts, report_flow, report_journey_charts, report_words
 from tasks.govern.report import command
 from tasks.govern.report_data import Report, read_report
+from tasks.govern.report_journeys import Journeys
 from tasks.govern.report_page import render
 
 _VOID = {"meta", "br", "input", "img", "hr", "link"}
@@ -32,6 +34,7 @@ def full(world: ReportWorld) -> Report:
     world.roll_back()
     world.daily()
     world.loads("quota exceeded")
+    website(world)
     return read_report(world.warehouse, run_date=RUN_DATE, source="platforms")
 
 
@@ -51,10 +54,17 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are left out where a test is about the rest: drawing them takes most of the time."""
     for draw in ("response_curve", "fit", "spend_bars", "daily_cac"):
         monkeypatch.setattr(report_charts, draw, lambda *rows, **options: Markup("<svg></svg>"))
+    for draw in ("shares", "maturity", "qini"):
+        monkeypatch.setattr(report_journey_charts, draw, lambda *rows, **options: Markup("<svg></svg>"))
+    monkeypatch.setattr(report_flow, "picture", lambda *rows, **options: Markup("<svg></svg>"))
 
 
 def titles(page: str) -> list[str]:
     return [re.sub(r"<.*?>", "", title).strip() for title in re.findall(r"<(?:h2|summary)\b.*?>(.*?)</(?:h2|summary)>", page)]
+
+
+def none_of(journeys: Journeys) -> Journeys:
+    return Journeys(**{field.name: getattr(journeys, field.name).clear() for field in fields(journeys)})
 
 
 SECTIONS: dict[str, Callable[[Report], Report]] = {
@@ -71,6 +81,7 @@ SECTIONS: dict[str, Callable[[Report], Report]] = {
     ),
     "Does the model fit": lambda r: replace(r, model=replace(r.model, fit=r.model.fit.clear())),  # type: ignore[type-var, union-attr]
     "Health of the model": lambda r: replace(r, model=None),
+    "Who came because of the ads": lambda r: replace(r, journeys=none_of(r.journeys)),
     "Every budget on": lambda r: replace(r, decisions=r.decisions.clear()),
     "Change log (": lambda r: replace(r, plan=replace(r.plan, history=replace(r.plan.history, rows=()))),  # type: ignore[type-var, union-attr]
     "Safety events": lambda r: replace(r, safety=r.safety.clear()),
@@ -197,7 +208,7 @@ def test_the_page_is_the_same_bytes_twice(report: Report, page: str) -> None:
 
 
 def test_pictures_are_there_in_both_widths_and_carry_a_label(page: str) -> None:
-    """Two response curves; spend, fit and CAC once for the desktop and once for a phone; the 90 % bands are drawn."""
+    """Two response curves; all others once for the desktop and once for a phone; the 90 % bands are drawn."""
     labels = re.findall(r'<svg [^>]*role="img" aria-label="([^"]+)"', page)
     assert sorted(labels) == sorted(
         [
@@ -206,10 +217,15 @@ def test_pictures_are_there_in_both_widths_and_carry_a_label(page: str) -> None:
             *["Current, proposed and optimal spend by channel"] * 2,
             *["Observed and predicted outcome by period"] * 2,
             *["Blended CAC by day"] * 2,
+            "Qini curve of spring_holdout",
+            *["Share of all conversions by channel and method"] * 2,
+            *["Share of what the paid channels bring by channel and method"] * 2,
+            *["First touches of the most frequent journeys and how they end"] * 2,
+            *["Share of conversions that has arrived by day after the click"] * 2,
         ]
     )
-    assert page.count('<div class="desk">') == page.count('<div class="phone">') == 3
-    assert len(re.findall(r'fill="var\(--accent\)"[^>]*opacity="0.18"|opacity="0.18"[^>]*fill="var\(--accent\)"', page)) == 4
+    assert page.count('<div class="desk">') == page.count('<div class="phone">') == 7
+    assert len(re.findall(r'fill="var\(--accent\)"[^>]*opacity="0.18"|opacity="0.18"[^>]*fill="var\(--accent\)"', page)) == 5
     assert not re.search(r"#0[1-8]0[1-8]0[1-8]|rgb\([1-8], [1-8], [1-8]\)", page)  # every marker colour became a variable
 
 
