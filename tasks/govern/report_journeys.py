@@ -78,11 +78,7 @@ class Uplift:
     won_p05: float
     won_p95: float
     won_random: float
-
-    @property
-    def is_better(self) -> bool:
-        """True if the order wins more than chance even at the low end of its interval."""
-        return self.won_p05 > self.won_random
+    is_better: bool  # the area between curve and random order is above zero even at the low end of its interval
 
 
 @dataclass(frozen=True)
@@ -219,6 +215,7 @@ def uplift(journeys: Journeys) -> list[Uplift]:
                 won_p05=1000 * best["gain_p05"],
                 won_p95=1000 * best["gain_p95"],
                 won_random=1000 * best["gain_random"],
+                is_better=best["qini_p05"] > 0,
             )
         )
     return sorted(found, key=lambda one: (-one.day.toordinal(), one.experiment_id))[:_EXPERIMENTS]

@@ -98,8 +98,8 @@ METHODS = {
 }
 SOURCES = {"ga4": "GA4 property", "google_ads": "Google Ads account"}
 EFFECT_KINDS = {
-    "causal": ("Causal: a lot decided who was treated", "good"),
-    "observational": ("Observational: no lot was drawn, so other causes may be at work", "warn"),
+    "causal": ("Causal: who was treated was drawn by lot", "good"),
+    "observational": ("Observational: nobody drew lots, so other causes may be at work", "warn"),
 }
 GLOSSARY = {
     "Blended CAC": "customer acquisition cost: all ad spend divided by all new customers, whichever ad claims them.",
@@ -203,8 +203,8 @@ def about(micros: float, currency: str) -> str:
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """With its sign and a true minus."""
-    return _typeset(f"{value:+,.{digits}f}")
+    """With its sign and a true minus; what rounds to nothing has no minus."""
+    return _typeset(f"{value:+z,.{digits}f}")
 
 
 def outcome_change(value: float, target: str, currency: str) -> str:

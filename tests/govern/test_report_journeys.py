@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -132,7 +131,7 @@ def test_maturity_in_words(days: tuple[int | None, int | None], sentence: str) -
 
 
 def test_an_experiment_shows_its_newest_curve_of_the_chosen_learner(world: ReportWorld) -> None:
-    """Numbers at the best three tenths, of a thousand people; better only if the whole interval is above chance."""
+    """Numbers at the best three tenths, of a thousand people; what is older than a quarter is not shown."""
     rows.uplift(world, PLANNED - timedelta(days=7))
     rows.uplift(world)
     rows.uplift(world, PLANNED - timedelta(days=1), "seen_or_not", "observational")
@@ -142,16 +141,22 @@ def test_an_experiment_shows_its_newest_curve_of_the_chosen_learner(world: Repor
     assert set(newest.rows["learner"]) == {"doubly_robust"}
     assert newest.best_share == 0.3
     assert (newest.won, newest.won_p05, newest.won_p95, newest.won_random) == pytest.approx((12, 8, 16, 6))
-    assert newest.is_better
-    assert not replace(newest, won_p05=5.9).is_better
     assert (other.experiment_id, other.is_causal) == ("seen_or_not", False)
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.001, "picking pays"), (0.0, "it cannot be told from chance")])
+def test_an_order_is_called_better_only_if_its_area_is(world: ReportWorld, low: float, said: str) -> None:
+    """The low end of the interval of the Qini area decides, not the curve at one place."""
+    world.model()
+    rows.uplift(world, qini_low=low)
+    assert f": {said}. Fitted" in render(read_report(world.warehouse, run_date=RUN_DATE, source="platforms"))
 
 
 @pytest.mark.parametrize(
     ("kind", "label"),
     [
-        ("causal", '<span class="good">Causal: a lot decided who was treated</span>'),
-        ("observational", '<span class="warn">Observational: no lot was drawn, so other causes may be at work</span>'),
+        ("causal", '<span class="good">Causal: who was treated was drawn by lot</span>'),
+        ("observational", '<span class="warn">Observational: nobody drew lots, so other causes may be at work</span>'),
     ],
 )
 def test_a_curve_says_whether_it_is_causal(world: ReportWorld, kind: str, label: str) -> None:
@@ -159,7 +164,7 @@ def test_a_curve_says_whether_it_is_causal(world: ReportWorld, kind: str, label:
     world.model()
     rows.uplift(world, kind=kind)
     page = render(read_report(world.warehouse, run_date=RUN_DATE, source="platforms")).replace("\u00a0", " ")
-    assert f"{label}. Treating the best 30 % wins +12.0 (+8.0 to +16.0), anybody +6.0: picking pays." in page
+    assert f"{label}. Treating the best 30 % wins +12.0 (+8.0 to +16.0), as many at random +6.0: picking pays." in page
 
 
 def test_the_page_tells_them_as_the_tables_do(world: ReportWorld) -> None:

@@ -261,6 +261,8 @@ def test_an_older_plan_can_be_asked_for_and_the_others_are_named(world: ReportWo
         (plain(words.about(9_500_000, "EUR")), "9.50 EUR"),
         (plain(words.span(PLANNED, RUN_DATE)), "26 Feb 2026 to 1 Mar 2026"),
         (plain(words.span(PLANNED, PLANNED)), "26 Feb 2026"),
+        (words.signed(-0.04), "+0.0"),
+        (words.signed(-0.06), "−0.1"),
         (words.listed(["a", "b", "a", "c"]), "a, b and c"),
         (words.plural(2, "entry"), "2 entries"),
         (plain(words.check_asked("holdout_mape", "≤ 0.2 passes, ≤ 0.5 needs review")), "≤ 20 % passes, ≤ 50 % needs review"),

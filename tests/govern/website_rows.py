@@ -104,7 +104,9 @@ def maturity(world: ReportWorld, day: date = PLANNED) -> None:
     world.put("ga4.conversion_maturity", *rows)
 
 
-def uplift(world: ReportWorld, day: date = PLANNED, experiment: str = "spring_holdout", kind: str = "causal") -> None:
+def uplift(
+    world: ReportWorld, day: date = PLANNED, experiment: str = "spring_holdout", kind: str = "causal", qini_low: float = 0.001
+) -> None:
     """Two learners; the chosen one wins 12 of 1,000 by its best three tenths, chance 6, everybody 20."""
     about: dict[str, Any] = {"date": day, "experiment_id": experiment, "effect_kind": kind, "loaded_at": world.at(PLANNED, 6)}
     curves, learners = [], []
@@ -114,6 +116,7 @@ def uplift(world: ReportWorld, day: date = PLANNED, experiment: str = "spring_ho
             curves.append(about | row | {"gain_p05": won - 0.004, "gain_p95": won + 0.004})
         row = {"learner": learner, "is_chosen": is_chosen, "model_version": "1"}
         row |= {f"{name}{end}": 0.01 for name in ("qini", "uplift_at_10", "uplift_at_30") for end in ("", "_p05", "_p95")}
+        row["qini_p05"] = qini_low if is_chosen else 0.0
         learners.append(about | row)
     world.put("models.uplift_curves", *curves)
     world.put("models.uplift_learners_daily", *learners)
