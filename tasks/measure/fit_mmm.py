@@ -14,6 +14,9 @@ import structlog
 from tasks.core.cli_options import run_date_option
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from tasks.core.settings import Settings
     from tasks.core.warehouse import Warehouse
     from tasks.measure.mmm_config import MmmConfig
     from tasks.measure.mmm_data import MmmInput
@@ -28,7 +31,7 @@ _LOG = structlog.get_logger(source=__name__)
     "--source",
     default="platforms",
     show_default=True,
-    help="Data to model: platforms, or the name of an import (import-csv --name).",
+    help="Data to model: platforms, or the name of an import (`source` of its map).",
 )
 @click.option(
     "--target",
@@ -51,7 +54,8 @@ _LOG = structlog.get_logger(source=__name__)
 @click.option(
     "--target-cost",
     type=click.FloatRange(min=0, min_open=True),
-    help="Most to pay for one more unit of outcome, in currency units. [default: spend / outcome of the last 8 periods]",
+    help="Most to pay for one more unit of outcome, in currency units. "
+    "[default: the policy's target CAC for platforms, else spend / outcome of the last 8 periods]",
 )
 @click.option("--drop-channel", multiple=True, help="Leave a channel out (repeatable), for example one that never varies.")
 @click.option("--drop-control", multiple=True, help="Leave a control out (repeatable).")
@@ -110,7 +114,16 @@ def command(
         geos=len(data.geos),
         controls=len(data.control_names),
     )
-    _publish(warehouse, data, config, run, run_date, target_cost)
+    _publish(warehouse, data, config, run, run_date, target_cost or _policy_target(settings, source, target))
+
+
+def _policy_target(settings: Settings, source: str, target: str) -> float | None:
+    """What the policy lets one more customer cost, in currency units: the model's page and the plan name one target."""
+    from tasks.core.money import MICROS
+    from tasks.core.policy import load_policy
+
+    micros = load_policy(settings).target_cac_micros
+    return micros / MICROS if micros is not None and source == "platforms" and target == "new_customers" else None
 
 
 def _load(
@@ -133,7 +146,20 @@ def _load(
     media, outcome, controls = (
         warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("media", "outcome", "controls")
     )
-    return assemble(source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=drop_controls)
+    constant = sorted(set(_constant(controls)) - set(drop_controls))
+    if constant:
+        _LOG.warning("controls that never change in the window are left out", controls=constant, source_of_data=source)
+    return assemble(
+        source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=(*drop_controls, *constant)
+    )
+
+
+def _constant(controls: pl.DataFrame) -> list[str]:
+    """Controls with one value in the whole window: beside the intercept they say nothing, and no weekly run can ask a person."""
+    import polars as pl
+
+    counted = controls.group_by("control").agg(pl.col("value").n_unique().alias("values"))
+    return counted.filter(pl.col("values") == 1)["control"].to_list()
 
 
 def _fitted_before(warehouse: Warehouse, run: str) -> bool:

@@ -43,3 +43,16 @@ def test_a_source_nobody_loaded_is_named(shop: Callable[..., Result]) -> None:
     result = shop("fit-mmm", "--run-date", "2025-03-05", "--source", "nowhere")
     assert "source nowhere has no spend" in str(result.exception)
     assert _table("mmm_runs").is_empty()
+
+
+def test_a_control_that_never_changes_is_left_out_with_a_warning(shop: Callable[..., Result]) -> None:
+    """A weekly run has nobody to ask: a promotion calendar without a promotion must not stop the model for good."""
+    warehouse = open_warehouse(load_settings())
+    rows = warehouse.query(
+        "SELECT source, geo, period_start_date, period_days, control, value, loaded_at FROM ads.business_controls"
+    )
+    warehouse.merge("ads.business_controls", rows.with_columns(control=pl.lit("is_closed"), value=pl.lit(0.0)))
+    result = shop("fit-mmm", *RUN)
+    assert result.exit_code == 0, result.output
+    assert "controls=['is_closed']" in result.output
+    assert _table("mmm_runs").height == 1
