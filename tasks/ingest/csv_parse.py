@@ -191,7 +191,8 @@ def _controls(numbers: pl.DataFrame, keys: pl.DataFrame, spec: CsvMap, problems:
                 column=control.column,
             )
             continue
-        _names(numbers, control.column, "event", problems)
+        named = values.is_not_null() & ~values.is_in(list(control.one_hot_none)).fill_null(True)
+        _names(numbers.filter(named), control.column, "event", problems)
         for event in events:
             indicator = (values == event).fill_null(False).cast(pl.Float64)
             name = f"{control.name}_{_slug(event)}"

@@ -146,6 +146,10 @@ def _date(node: exp.Expr) -> exp.Expr:
     return template("CAST(__x AS DATE)", x=node.this)
 
 
+def _count_if(node: exp.Expr) -> exp.Expr:
+    return template("COUNT(CASE WHEN __x THEN 1 END)", x=node.this)  # of no rows it is 0 on BigQuery, null in DuckDB's own
+
+
 _EXTRACT = ("YEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "ISOWEEK", "ISOYEAR", "HOUR", "MINUTE", "SECOND")
 
 
@@ -159,7 +163,8 @@ def _extract(node: exp.Expr) -> exp.Expr:
         return template("CAST(__x AS DATE)", x=node.expression)
     if part not in _EXTRACT:
         raise refuse(f"EXTRACT({part})", f"use one of DATE, DAYOFWEEK, {', '.join(_EXTRACT)}")
-    return template(f"EXTRACT({part} FROM __x)", x=node.expression)
+    # DuckDB's week is the ISO week.
+    return template(f"EXTRACT({'WEEK' if part == 'ISOWEEK' else part} FROM __x)", x=node.expression)
 
 
 def _date_format(node: exp.Expr, construct: str) -> str:
@@ -348,7 +353,7 @@ def _regexp(node: exp.Expr) -> exp.Expr:
 SAME: frozenset[type[exp.Expr]] = frozenset(
     {
         exp.Abs, exp.And, exp.Any, exp.AnyValue, exp.Array, exp.ArrayAgg, exp.ArraySize, exp.Avg, exp.Case, exp.Coalesce,
-        exp.Concat, exp.Count, exp.CountIf, exp.CumeDist, exp.DenseRank, exp.EndsWith, exp.Exists, exp.Exp, exp.FirstValue,
+        exp.Concat, exp.Count, exp.CumeDist, exp.DenseRank, exp.EndsWith, exp.Exists, exp.Exp, exp.FirstValue,
         exp.GenerateSeries, exp.Greatest, exp.If, exp.IsInf, exp.IsNan, exp.Lag, exp.LastValue, exp.Lead, exp.Least,
         exp.Length, exp.LogicalAnd, exp.LogicalOr, exp.Lower, exp.MD5, exp.Max, exp.Min, exp.Not, exp.Ntile, exp.Nullif, exp.Or,
         exp.PercentRank, exp.PercentileCont, exp.Pow, exp.Rank, exp.Replace, exp.RowNumber, exp.Split, exp.StartsWith, exp.Stddev,
@@ -362,6 +367,7 @@ REWRITTEN: dict[type[exp.Expr], Rewrite] = {
     exp.ArgMin: _by_extreme("ARG_MIN_NULL"),
     exp.Cast: _cast,
     exp.Ceil: _as_float("CEIL"),
+    exp.CountIf: _count_if,
     exp.Date: _date,
     exp.DateAdd: _date_shift("+", "DATE_ADD"),
     exp.DateDiff: _date_diff,
