@@ -44,6 +44,14 @@ def last_complete_day(run_date: date, timezone: str, now: datetime) -> date:
     return yesterday - DAY if now.astimezone(ZoneInfo(timezone)).date() == yesterday else yesterday
 
 
+def backfill_window(landed: Sequence[PastLoad], start_date: date, last_day: date, run_date: date) -> Window:
+    """From ``start_date``, or from where the same backfill of this run date was cut off."""
+    cut = [p for p in landed if (p.run_date, p.start_date) == (run_date, start_date) and p.status != "succeeded"]
+    if cut and cut[0].end_date < last_day:
+        return Window(cut[0].end_date + DAY, last_day, f"backfill from {start_date}, going on where it was cut off")
+    return Window(start_date, last_day, f"backfill from {start_date}")
+
+
 def plan_window(
     past: Sequence[PastLoad], run_date: date, last_day: date, *, days: int, history_days: int, start_date: date | None
 ) -> Window:
@@ -55,10 +63,7 @@ def plan_window(
     """
     landed = [load for load in past if load.end_date >= load.start_date]
     if start_date is not None:
-        cut = [p for p in landed if (p.run_date, p.start_date) == (run_date, start_date) and p.status != "succeeded"]
-        if cut and cut[0].end_date < last_day:
-            return Window(cut[0].end_date + DAY, last_day, f"backfill from {start_date}, going on where it was cut off")
-        return Window(start_date, last_day, f"backfill from {start_date}")
+        return backfill_window(landed, start_date, last_day, run_date)
     if not landed:
         return Window(run_date - history_days * DAY, last_day, "first load: all of the history")
     newest = max(load.end_date for load in landed)

@@ -16,7 +16,7 @@ from tasks.core.errors import JobError, TryAgain
 from tasks.core.forgotten import read_forgotten, without_forgotten
 from tasks.core.log import redact
 from tasks.core.quarantine import quarantine
-from tasks.ingest.ads_window import DAY, PastLoad, Window
+from tasks.ingest.ads_window import DAY, PastLoad, Window, backfill_window
 from tasks.ingest.ga4_daily import write_days
 from tasks.ingest.ga4_rows import TABLE, Refused, judge
 from tasks.ingest.ga4_source import ExportTable, Ga4Source
@@ -70,10 +70,7 @@ def ga4_window(
     """
     landed = [load for load in past if load.end_date >= load.start_date]
     if start_date is not None:
-        cut = [p for p in landed if (p.run_date, p.start_date) == (run_date, start_date) and p.status != "succeeded"]
-        if cut and cut[0].end_date < last_day:
-            return Window(cut[0].end_date + DAY, last_day, f"backfill from {start_date}, going on where it was cut off")
-        return Window(start_date, last_day, f"backfill from {start_date}")
+        return backfill_window(landed, start_date, last_day, run_date)
     if not landed:
         return Window(first_table, last_day, "first load: all of the export")
     newest = max(load.end_date for load in landed)
