@@ -128,19 +128,26 @@ JOBS: dict[str, Job] = {
     "fit-mmm": Job(
         "tasks.measure.fit_mmm",
         "Fit the Bayesian marketing-mix model and publish response curves.",
-        reads=(_SPEND, "ads.imported_media", _OUTCOMES, "ads.business_controls", "models.mmm_runs"),
+        reads=(_SPEND, "ads.imported_media", _OUTCOMES, "ads.business_controls", "models.lift_tests", "models.mmm_runs"),
         writes=(
             "models.mmm_runs",
             "models.mmm_curves",
             "models.mmm_allocations",
             "models.mmm_draws",
             "models.mmm_fit_weekly",
+            "models.mmm_lift_tests",
         ),
     ),
     "review-mmm": Job(
         "tasks.measure.review_mmm",
         "Judge the newest MMM run by named checks; only PASS or REVIEW becomes live.",
-        reads=("models.mmm_runs", "models.mmm_fit_weekly", "models.mmm_allocations", "models.mmm_reviews"),
+        reads=(
+            "models.mmm_runs",
+            "models.mmm_fit_weekly",
+            "models.mmm_allocations",
+            "models.mmm_lift_tests",
+            "models.mmm_reviews",
+        ),
         writes=("models.mmm_reviews",),
     ),
     "estimate-maturity": Job(

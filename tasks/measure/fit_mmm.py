@@ -59,6 +59,12 @@ _LOG = structlog.get_logger(source=__name__)
 )
 @click.option("--drop-channel", multiple=True, help="Leave a channel out (repeatable), for example one that never varies.")
 @click.option("--drop-control", multiple=True, help="Leave a control out (repeatable).")
+@click.option(
+    "--lift-tests/--no-lift-tests",
+    default=True,
+    show_default=True,
+    help="Calibrate the curves by the experiments in models.lift_tests.",
+)
 @click.option("--draws", type=click.IntRange(100, 10_000), help="Posterior draws a chain. [default: 500]")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the sampler. [default: fixed]")
 @click.option("--refit", is_flag=True, help="Fit again although this data and configuration was fitted before.")
@@ -71,6 +77,7 @@ def command(
     target_cost: float | None,
     drop_channel: tuple[str, ...],
     drop_control: tuple[str, ...],
+    lift_tests: bool,
     draws: int | None,
     seed: int | None,
     refit: bool,
@@ -78,7 +85,8 @@ def command(
     """Fit the Bayesian marketing-mix model and publish response curves.
 
     Reads complete Monday weeks before the run date (an import with weekly rows keeps its own weeks). The same data and
-    configuration fitted before is reused. Nothing becomes live here: review-mmm judges the run first.
+    configuration fitted before is reused. Causal lift tests (models.lift_tests) of the model's channels and days calibrate the
+    curves; the others are named in a warning. Nothing becomes live here: review-mmm judges the run first.
 
     \b
     Example: aelp2 fit-mmm --run-date 2026-03-02
@@ -94,7 +102,10 @@ def command(
     config = MmmConfig(model=model or settings.mmm_model)
     config = replace(config, draws=draws or config.draws, seed=config.seed if seed is None else seed)
     data = _load(warehouse, source, target, run_date, window_weeks, drop_channel, drop_control)
-    run = run_id(source, target, data.sha256, config.sha256)
+    if lift_tests:
+        data = _calibrated(warehouse, data, config, run_date)
+    target_cost = target_cost or _policy_target(settings, source, target)
+    run = run_id(source, target, data.sha256, config.sha256, target_cost)
     push({"run_id": run})
     if not refit and _fitted_before(warehouse, run):
         click.echo(f"mmm run {run}: same data and configuration were fitted before; reused (--refit fits again)")
@@ -113,8 +124,9 @@ def command(
         channels=len(data.channels),
         geos=len(data.geos),
         controls=len(data.control_names),
+        lift_tests=[test.experiment_id for test in data.lift_tests],
     )
-    _publish(warehouse, data, config, run, run_date, target_cost or _policy_target(settings, source, target))
+    _publish(warehouse, data, config, run, run_date, target_cost)
 
 
 def _policy_target(settings: Settings, source: str, target: str) -> float | None:
@@ -154,6 +166,21 @@ def _load(
     )
 
 
+def _calibrated(warehouse: Warehouse, data: MmmInput, config: MmmConfig, run_date: date) -> MmmInput:
+    """``data`` with the lift tests that fit its model; the others are named in a warning each."""
+    from tasks.measure.mmm_lift import choose
+
+    known = {"source": data.source, "target": data.target, "run_date": run_date}
+    chosen, left_out = choose(warehouse.query_file("models/mmm_lift_inputs/query.sql", known), data)
+    for why in left_out:
+        _LOG.warning("lift test left out", why=why)
+    if chosen.lift_tests and config.model != "pymc_mmm":
+        names = [test.experiment_id for test in chosen.lift_tests]
+        _LOG.warning("the fallback model cannot be calibrated; lift tests left out", model=config.model, lift_tests=names)
+        return data
+    return chosen
+
+
 def _constant(controls: pl.DataFrame) -> list[str]:
     """Controls with one value in the whole window: beside the intercept they say nothing, and no weekly run can ask a person."""
     import polars as pl
@@ -183,6 +210,8 @@ def _publish(
     warehouse.merge("models.mmm_allocations", allocations)
     warehouse.merge("models.mmm_draws", mmm_tables.draw_rows(fitted, run))
     warehouse.merge("models.mmm_fit_weekly", mmm_tables.period_rows(fitted, run))
+    lifts = mmm_tables.lift_rows(fitted, run)
+    warehouse.merge("models.mmm_lift_tests", lifts)
     warehouse.merge("models.mmm_runs", mmm_tables.run_row(fitted, run_id=run, run_date=run_date, fitted_at=utc_now()))
     if fitted.r_hat_max is not None and fitted.ess_min is not None:
         click.echo(
@@ -193,6 +222,12 @@ def _publish(
         f"fit: R2 {fitted.r2:.2f}, holdout of {fitted.holdout.periods} periods: MAPE {fitted.holdout.mape:.1%}, "
         f"coverage {fitted.holdout.coverage:.0%}"
     )
+    for row in lifts.iter_rows(named=True):
+        click.echo(
+            f"calibrated by {row['experiment_id']} ({row['channel']}): measured {row['delta_y']:,.4g} ± {row['sigma']:,.4g} for "
+            f"{row['delta_x']:,.2f} {data.currency_code} a period, the curve says {row['model_mean']:,.4g} "
+            f"[{row['model_p05']:,.4g}, {row['model_p95']:,.4g}]"
+        )
     for row in allocations.iter_rows(named=True):
         click.echo(
             f"{row['channel']}: now {row['current_spend_micros'] / 1e6:,.2f}, optimum {row['optimal_spend_micros'] / 1e6:,.2f} "

@@ -14,7 +14,7 @@ _RANK = {PASS: 0, REVIEW: 1, FAIL: 2}
 class Thresholds:
     """For each check the bound for PASS and the one for REVIEW; beyond both is FAIL. Change a number, raise ``version``."""
 
-    version: int = 1
+    version: int = 2
     r_hat: tuple[float, float] = (1.02, 1.05)
     ess: tuple[float, float] = (300.0, 100.0)
     divergences: tuple[float, float] = (0.0, 20.0)
@@ -26,6 +26,7 @@ class Thresholds:
     media_share: tuple[float, float] = (0.8, 1.0)
     prior_contraction: float = 0.1
     roas_ratio: float = 20.0
+    lift_distance: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,16 @@ def _at_least(name: str, value: float, bounds: tuple[float, float], detail: str)
 
 
 def run_checks(
-    run: dict[str, object], periods: pl.DataFrame, allocations: pl.DataFrame, limits: Thresholds | None = None
+    run: dict[str, object],
+    periods: pl.DataFrame,
+    allocations: pl.DataFrame,
+    lifts: pl.DataFrame,
+    limits: Thresholds | None = None,
 ) -> list[Check]:
-    """Checks of one run from its rows in ``models.mmm_runs``, ``mmm_fit_weekly`` and ``mmm_allocations``."""
+    """Checks of one run from its rows in ``models.mmm_runs``, ``mmm_fit_weekly``, ``mmm_allocations`` and ``mmm_lift_tests``."""
     limits = limits or Thresholds()
     checks = [*_sampling(run, limits), *_fit(run, periods, limits), *_plausibility(periods, allocations, limits)]
+    checks += _calibration(lifts, limits)
     if run["trust"] == "low":
         checks.append(
             Check(
@@ -126,6 +132,24 @@ def _fit(run: dict[str, object], periods: pl.DataFrame, limits: Thresholds) -> l
             limits.holdout_coverage,
             "share of held-out periods inside their 90 % interval",
         ),
+    ]
+
+
+def _calibration(lifts: pl.DataFrame, limits: Thresholds) -> list[Check]:
+    """Whether the curves go through the experiments that calibrated them; nothing without any."""
+    if lifts.is_empty():
+        return []
+    gap = (pl.col("model_mean") - pl.col("delta_y")).abs() / (pl.col("sigma") ** 2 + pl.col("model_sd") ** 2).sqrt()
+    worst = lifts.with_columns(distance=gap).sort("distance", "experiment_id", descending=[True, False]).row(0, named=True)
+    return [
+        Check(
+            "lift_agreement",
+            PASS if worst["distance"] <= limits.lift_distance else REVIEW,
+            worst["distance"],
+            f"≤ {limits.lift_distance:g} passes",
+            f"{worst['experiment_id']} measured {worst['delta_y']:,.4g} for {worst['channel']}, the calibrated curve says "
+            f"{worst['model_mean']:,.4g}; in standard errors, of the test that agrees least. Far apart, one of them is wrong",
+        )
     ]
 
 

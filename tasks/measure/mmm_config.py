@@ -66,6 +66,7 @@ def package_versions() -> str:
     return json.dumps({name: version(name) for name in PACKAGES}, sort_keys=True, separators=(",", ":"))
 
 
-def run_id(source: str, target: str, data_sha256: str, config_sha256: str) -> str:
-    """Id of the run: the same data and configuration always give the same one, so a repeated fit is recognised."""
-    return "mmm-" + hashlib.sha256(f"{source}|{target}|{data_sha256}|{config_sha256}".encode()).hexdigest()[:16]
+def run_id(source: str, target: str, data_sha256: str, config_sha256: str, target_cost: float | None = None) -> str:
+    """Id of the run: the same data, configuration and target cost always give the same one, so a repeated fit is recognised."""
+    parts = [source, target, data_sha256, config_sha256] + ([] if target_cost is None else [f"{target_cost:.6f}"])
+    return "mmm-" + hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 
@@ -21,11 +21,30 @@ _MICROS = 1_000_000
 
 
 @dataclass(frozen=True)
+class LiftTest:
+    """A causal experiment that calibrates the model: ``delta_y`` ± ``sigma`` is what ``delta_x`` more spend than ``x`` brings.
+
+    All four are national and per period of the model: spend in currency units, outcome in units of the target. ``design`` is
+    how it was randomised; ``start`` and ``end`` are its first and last day.
+    """
+
+    experiment_id: str
+    channel: str
+    design: str
+    x: float
+    delta_x: float
+    delta_y: float
+    sigma: float
+    start: date
+    end: date
+
+
+@dataclass(frozen=True)
 class MmmInput:
     """T periods × G geos of spend for C channels, outcome and K controls.
 
     ``spend`` (T, G, C) in currency units per period; ``outcome`` (T, G) in customers or currency units; ``controls`` (T, G, K).
-    Geos and channels are sorted; ``geos == ("national",)`` for a model without regions.
+    Geos and channels are sorted; ``geos == ("national",)`` for a model without regions. ``lift_tests`` calibrate the curves.
     """
 
     source: str
@@ -39,16 +58,19 @@ class MmmInput:
     outcome: Floats
     control_names: tuple[str, ...]
     controls: Floats
+    lift_tests: tuple[LiftTest, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 over names, dates and values (rounded to 1e-9), independent of the order rows came in."""
+        """SHA-256 over names, dates, values (rounded to 1e-9) and lift tests, independent of the order rows came in."""
         digest = hashlib.sha256()
         head = (self.source, self.target, self.currency_code, self.period_days, self.geos, self.channels, self.control_names)
         digest.update(repr(head).encode())
         digest.update(",".join(day.isoformat() for day in self.periods).encode())
         for values in (self.spend, self.outcome, self.controls):
             digest.update(np.ascontiguousarray(np.round(values, 9)).tobytes())
+        for test in sorted(map(astuple, self.lift_tests)):
+            digest.update(repr(test).encode())
         return digest.hexdigest()
 
     def first(self, periods: int) -> MmmInput:
@@ -65,6 +87,13 @@ class MmmInput:
     def window_end(self) -> date:
         """Last day of the fitted data."""
         return self.periods[-1] + timedelta(days=self.period_days - 1)
+
+    @property
+    def geo_shares(self) -> Floats:
+        """(G, C) share of each channel's spend per geo over the whole window: how the curves split national spend."""
+        spend = self.spend.sum(axis=0)
+        shares: Floats = spend / spend.sum(axis=0)
+        return shares
 
     def recent_spend(self, periods: int = 8) -> Floats:
         """(C,) mean national spend per period over the last ``periods`` periods."""

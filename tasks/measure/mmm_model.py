@@ -10,6 +10,8 @@ outcome means equal saturation, and each region keeps its own intercept and nois
 a shared shock u[t] ~ Normal(0, shock_sigma), integrated out; without it twenty regions count as twenty independent witnesses and
 every interval is far too narrow. Without regions this is the ordinary model.
 
+Lift tests, if there are any, are measurements of steps along the curves (``mmm_lift``).
+
 How it is sampled, and why, with the figures: docs/decisions/0005-mmm-sampler.md.
 """
 
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.errors import JobError
+from tasks.measure import mmm_lift
 from tasks.measure.mmm_config import MmmConfig
 from tasks.measure.mmm_coordinates import Coordinates, spend_grid
 from tasks.measure.mmm_data import MmmInput
@@ -84,7 +87,7 @@ def design_controls(data: MmmInput, scales: Scales) -> Floats:
 
 
 class MmmSampler:
-    """A PyMC-Marketing model compiled once and sampled on any number of periods of the same channels, geos and controls."""
+    """A PyMC-Marketing model compiled once and sampled on any number of periods of the same channels, geos, controls, tests."""
 
     def __init__(self, data: MmmInput, config: MmmConfig) -> None:
         self.config = config
@@ -188,7 +191,7 @@ class MmmSampler:
 
 
 def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
-    """The PyMC-Marketing ``MMM`` of this configuration with ``data`` in place; lift tests can be added to it before sampling."""
+    """The PyMC-Marketing ``MMM`` of this configuration with ``data`` and its lift tests in place."""
     import pandas as pd
     import xarray as xr
     from pymc_extras.prior import Prior  # type: ignore[import-untyped]  # ships no types
@@ -240,6 +243,8 @@ def build_mmm(data: MmmInput, config: MmmConfig) -> Any:
     mmm.build_model(frame, pd.Series(data.outcome.ravel(), name="y"))
     if geos:
         _add_shared_shock(mmm.model, config.shock_prior_sigma)
+    if data.lift_tests:
+        mmm_lift.add_to(mmm.model, data, scales)
     return mmm
 
 
@@ -274,7 +279,7 @@ def _named(xr: Any, values: Floats, axes: Mapping[str, tuple[str, ...]], geos: b
 
 
 def set_data(mmm: Any, data: MmmInput, scales: Scales) -> None:
-    """Put the periods of ``data`` into a model built for the same channels, geos and controls; nothing is compiled again."""
+    """Put ``data`` into a model built for the same channels, geos, controls and lift tests; nothing is compiled again."""
     import pandas as pd
     import pymc as pm
 
@@ -296,6 +301,8 @@ def set_data(mmm: Any, data: MmmInput, scales: Scales) -> None:
             dims = tuple(dim for dim in dims if dim != "geo")
         wanted = mmm.model[name].type.dims if hasattr(mmm.model[name].type, "dims") else dims
         values[name] = np.transpose(array, [dims.index(dim) for dim in wanted]).astype(mmm.model[name].type.dtype)
+    if data.lift_tests:
+        values |= mmm_lift.arrays(data, scales)
     with mmm.model:
         pm.set_data(values, coords={"date": days})
 

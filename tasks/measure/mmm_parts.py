@@ -134,7 +134,7 @@ def response_of(posterior: Posterior, data: MmmInput, draws: int) -> dict[str, R
     """The steady-state response of each channel from ``draws`` evenly spread posterior draws, the same ones for all channels."""
     index = kept(len(posterior.alpha), draws)
     scales = posterior.scales
-    shares = geo_shares(data)
+    shares = data.geo_shares
     geos = len(data.geos)
 
     def spread(values: Floats) -> Floats:
@@ -151,13 +151,6 @@ def response_of(posterior: Posterior, data: MmmInput, draws: int) -> dict[str, R
         )
         for c, channel in enumerate(data.channels)
     }
-
-
-def geo_shares(data: MmmInput) -> Floats:
-    """(G, C) share of each channel's spend per geo over the whole window: how the curves split national spend."""
-    spend = data.spend.sum(axis=0)
-    shares: Floats = spend / spend.sum(axis=0)
-    return shares
 
 
 def contraction_of(posterior: Posterior, data: MmmInput, config: MmmConfig) -> Floats:

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.core.response import ResponseDraws, marginal_response, weekly_response
 from tasks.measure.mmm_config import package_versions
@@ -54,6 +55,7 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "periods": [len(data.periods)],
             "channels": [list(data.channels)],
             "geos": [list(data.geos)],
+            "lift_tests": [[test.experiment_id for test in data.lift_tests]],
             "data_sha256": [data.sha256],
             "config_sha256": [config.sha256],
             "config_json": [config.to_json()],
@@ -69,8 +71,10 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "seconds": [fitted.seconds],
             "fitted_at": [fitted_at],
         },
-        schema_overrides={"r_hat_max": pl.Float64, "ess_min": pl.Float64, "divergences": pl.Int64},
-    )
+        schema_overrides={
+            "lift_tests": pl.List(pl.String), "r_hat_max": pl.Float64, "ess_min": pl.Float64, "divergences": pl.Int64
+        },
+    )  # fmt: skip
 
 
 def curve_rows(fitted: Fitted, run_id: str) -> pl.DataFrame:
@@ -131,6 +135,32 @@ def draw_rows(fitted: Fitted, run_id: str) -> pl.DataFrame:
             )
         )
     return pl.concat(frames)
+
+
+def lift_rows(fitted: Fitted, run_id: str) -> pl.DataFrame:
+    """Rows of ``models.mmm_lift_tests``: each calibrating test beside what the stored draws say of the same step in spend."""
+    rows = []
+    for test in fitted.data.lift_tests:
+        response = fitted.response[test.channel]
+        step = weekly_response(test.x + test.delta_x, response) - weekly_response(test.x, response)
+        low, high = np.quantile(step, [0.05, 0.95])
+        rows.append(
+            {
+                "run_id": run_id,
+                "experiment_id": test.experiment_id,
+                "channel": test.channel,
+                "design": test.design,
+                "x": test.x,
+                "delta_x": test.delta_x,
+                "delta_y": test.delta_y,
+                "sigma": test.sigma,
+                "model_mean": float(step.mean()),
+                "model_sd": float(step.std()),
+                "model_p05": float(low),
+                "model_p95": float(high),
+            }
+        )
+    return pl.DataFrame(rows, schema=load_contract("models.mmm_lift_tests").polars_schema())
 
 
 def period_rows(fitted: Fitted, run_id: str) -> pl.DataFrame:

@@ -46,10 +46,11 @@ def command(run_date: date, source: str, target: str, run_id: str | None) -> Non
         warehouse.create(table)
     run = _run(warehouse, source, target, run_date, run_id)
     identifier = str(run["run_id"])
-    weekly, allocations = (
-        warehouse.query_file(f"models/mmm_review_{part}/query.sql", {"run_id": identifier}) for part in ("periods", "allocations")
+    weekly, allocations, lifts = (
+        warehouse.query_file(f"models/mmm_review_{part}/query.sql", {"run_id": identifier})
+        for part in ("periods", "allocations", "lifts")
     )
-    checks = run_checks(run, weekly, allocations)
+    checks = run_checks(run, weekly, allocations, lifts)
     result = verdict(checks)
     warehouse.merge("models.mmm_reviews", review_rows(identifier, run_date, checks, result))
     push({"run_id": identifier, "verdict": result})

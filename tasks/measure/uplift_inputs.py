@@ -28,6 +28,7 @@ class Experiment:
     is_randomised: bool
     units: int
     unit_id_kind: str
+    first_assigned: date
     last_assigned: date
     channel: str | None
     treatment_spend_micros: int | None
@@ -53,6 +54,7 @@ def read_experiment(warehouse: Warehouse, experiment_id: str) -> Experiment:
         row["is_randomised"],
         row["units"],
         row["unit_id_kind"],
+        row["first_assigned_date"],
         row["last_assigned_date"],
         row["channel"],
         row["treatment_spend_micros"],

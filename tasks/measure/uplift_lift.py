@@ -9,6 +9,7 @@ times N, with N the units over the share of the audience that the experiment cov
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -24,7 +25,7 @@ PERIOD_DAYS = 7
 
 @dataclass(frozen=True)
 class Lift:
-    """One lift test: spend in whole currency units a period, outcome in new customers a period."""
+    """One lift test: spend in whole currency units a period, outcome in new customers a period, first and last day of spend."""
 
     channel: str
     x: float
@@ -32,6 +33,8 @@ class Lift:
     delta_y: float
     sigma: float
     currency_code: str
+    start: date
+    end: date
     problem: str | None
 
 
@@ -63,6 +66,9 @@ def lift_of(units: Units, is_customer: np.ndarray, experiment: Experiment, seed:
     problem = None
     if treated <= control:
         problem = "the treatment arm did not cost more than the control arm, so there is no step along the curve"
-    elif delta_y <= 0:
-        problem = f"the lift is {delta_y:,.1f} new customers a week, and a curve that only rises cannot take a fall"
-    return Lift(experiment.channel, control, treated - control, delta_y, sigma, experiment.currency_code, problem)
+    # A lift below zero stays: to leave out the unlucky half of tests of a weak channel would make it look strong.
+    end = experiment.last_assigned + timedelta(days=experiment.spend_days - 1)
+    step = treated - control
+    return Lift(
+        experiment.channel, control, step, delta_y, sigma, experiment.currency_code, experiment.first_assigned, end, problem
+    )

@@ -217,13 +217,18 @@ def lift_rows(stamp: Stamp, lift: Lift) -> pl.DataFrame:
     row = {
         "experiment_id": stamp.experiment_id,
         "target": "new_customers",
+        "source": "platforms",
         "channel": lift.channel,
+        "design": "randomised_holdout",
+        "effect_kind": "causal",  # lift_of refuses everything else
         "x": lift.x,
         "delta_x": lift.delta_x,
         "delta_y": lift.delta_y,
         "sigma": lift.sigma,
         "period_days": PERIOD_DAYS,
         "currency_code": lift.currency_code,
+        "test_start_date": lift.start,
+        "test_end_date": lift.end,
         "is_usable": lift.problem is None,
         "withheld_reason": lift.problem,
         "run_date": stamp.run_date,

@@ -11,6 +11,12 @@ RUN: dict[str, object] = {
 }  # fmt: skip
 
 
+LIFTS = pl.DataFrame(
+    schema={"experiment_id": pl.String, "channel": pl.String}
+    | dict.fromkeys(("delta_y", "sigma", "model_mean", "model_sd"), pl.Float64)
+)
+
+
 def _periods(baseline: float = 60.0, media: float = 40.0, inside: bool = True) -> pl.DataFrame:
     rows: list[dict[str, object]] = []
     for week in range(10):
@@ -43,7 +49,7 @@ def _allocations(roas: float = 2.0, contraction: float | None = 0.8) -> pl.DataF
 
 def test_a_sound_run_passes_every_check() -> None:
     """Nothing to object to means PASS."""
-    checks = run_checks(RUN, _periods(), _allocations())
+    checks = run_checks(RUN, _periods(), _allocations(), LIFTS)
     assert verdict(checks) == "PASS"
     assert len(checks) == 11
 
@@ -67,7 +73,7 @@ def test_a_sound_run_passes_every_check() -> None:
 )
 def test_each_number_of_the_run_has_its_own_check(change: dict[str, object], name: str, result: str) -> None:
     """A bad number turns exactly its own check, and the verdict follows the worst one."""
-    checks = run_checks(RUN | change, _periods(), _allocations())
+    checks = run_checks(RUN | change, _periods(), _allocations(), LIFTS)
     assert [(name, result)] == [(check.name, check.result) for check in checks if check.result != "PASS"]
     assert verdict(checks) == result
 
@@ -87,11 +93,24 @@ def test_each_implausible_result_has_its_own_check(
     periods: pl.DataFrame, allocations: pl.DataFrame, name: str, result: str
 ) -> None:
     """What the curves claim is judged as well as how they were sampled."""
-    checks = run_checks(RUN, periods, allocations)
+    checks = run_checks(RUN, periods, allocations, LIFTS)
     assert [(name, result)] == [(check.name, check.result) for check in checks if check.result != "PASS"]
 
 
 def test_the_fallback_model_never_passes() -> None:
     """A low-trust run without a flaw is still REVIEW."""
     low = RUN | {"model": "bootstrap_loglog", "trust": "low", "r_hat_max": None, "ess_min": None, "divergences": None}
-    assert verdict(run_checks(low, _periods(), _allocations(contraction=None))) == "REVIEW"
+    assert verdict(run_checks(low, _periods(), _allocations(contraction=None), LIFTS)) == "REVIEW"
+
+
+def test_a_curve_that_contradicts_its_lift_test_is_for_a_person() -> None:
+    """Two standard errors of the difference pass, three do not; the test that agrees least is named. Without tests no check."""
+    agreeing = {"experiment_id": "near", "channel": "tv", "delta_y": 40.0, "sigma": 3.0, "model_mean": 46.0, "model_sd": 4.0}
+    lifts = pl.DataFrame([agreeing, agreeing | {"experiment_id": "far", "model_mean": 55.0}])
+    first, both = (
+        next(c for c in run_checks(RUN, _periods(), _allocations(), frame) if c.name == "lift_agreement")
+        for frame in (lifts.head(1), lifts)
+    )
+    assert (first.result, first.value) == ("PASS", pytest.approx(1.2))
+    assert (both.result, both.value) == ("REVIEW", pytest.approx(3.0))
+    assert both.detail.startswith("far measured 40 for tv, the calibrated curve says 55")

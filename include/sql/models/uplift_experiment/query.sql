@@ -15,6 +15,7 @@ SELECT
   COUNT(a.unit_id) AS assigned,
   COUNTIF(a.loaded_at <> e.loaded_at) AS of_other_import,
   MIN(a.unit_id_kind) AS unit_id_kind,
+  MIN(a.assigned_date) AS first_assigned_date,
   MAX(a.assigned_date) AS last_assigned_date
 FROM gaelp_users.experiments AS e
 LEFT JOIN gaelp_users.experiment_assignments AS a ON a.experiment_id = e.experiment_id
