@@ -49,6 +49,10 @@ class SandboxAdmin:
         query = "&".join(f"{key}={value}" for key, value in (("start", start), ("end", end)) if value)
         return dict(json.loads(self._call("GET", f"/truth?{query}")))
 
+    def experiment_truth(self, end: str | None = None) -> dict[str, Any]:
+        """True effect of the world's experiment by segment, over the units assigned up to ``end`` (ISO; default: so far)."""
+        return dict(json.loads(self._call("GET", f"/experiment_truth?{f'end={end}' if end else ''}")))
+
     def advance(self, days: int = 1) -> str:
         """Let days pass; returns the new today (ISO)."""
         return str(json.loads(self._call("POST", "/advance", {"days": days}))["today"])

@@ -8,6 +8,7 @@
 | GET /controls.csv?start=&end= | the calendar: date,is_holiday,is_promo |
 | GET /state, /requests, /faults | what is set, which calls came in, which faults are on (admin token) |
 | GET /truth?start=&end= | true effects (admin token) |
+| GET /experiment_truth?end= | true effect of the experiment by segment, of units assigned so far (admin token) |
 | POST /advance {"days": n} | let days pass (admin token) |
 | POST /faults {…}, DELETE /faults | switch faults on or off (admin token) |
 | POST /edit {"budget_id": …, "amount_micros": …} | somebody edits in the web page (admin token) |
@@ -27,8 +28,9 @@ from urllib.parse import parse_qs, urlsplit
 from tasks.core.errors import JobError
 from tasks.lab.credentials import Credentials
 from tasks.lab.faults import Fault
+from tasks.lab.people import People
 from tasks.lab.sandbox import WEB_USER, Sandbox
-from tasks.lab.truth import truth
+from tasks.lab.truth import experiment_truth, truth
 from tasks.lab.wire import is_error
 
 _OPEN = {("GET", "/health"), ("GET", "/outcomes.csv"), ("GET", "/controls.csv"), ("POST", "/token")}
@@ -169,6 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_truth(self, query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
         with self.server.sandbox.lock:
             return HTTPStatus.OK, truth(self.server.sandbox.market, *self._window(query))
+
+    def _get_experiment_truth(self, query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
+        with self.server.sandbox.lock:
+            return HTTPStatus.OK, experiment_truth(People(self.server.sandbox.market), self._window(query)[1])
 
     def _get_requests(self, _query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
         with self.server.sandbox.lock:

@@ -222,14 +222,17 @@ class Ga4Export:
                 self._write_day(day, arrived(events, 0), is_intraday=True)
         for day in range(changed_from, today - 2):
             self._file(day, is_intraday=True).unlink(missing_ok=True)
-        write_private(self.path / AS_OF, json.dumps({"today": now.date().isoformat()}))
+        write_private(self.path / AS_OF, json.dumps({"today": now.date().isoformat(), "people": self.people.fingerprint}))
 
     def _written_until(self) -> int:
-        """Day index of the morning the files stand for; that of the first day if there are none."""
+        """Day index of the morning the files stand for; that of the first day if there are none, or they show other persons."""
         file = self.path / AS_OF
         if not file.exists():
             return 0
-        today = date.fromisoformat(json.loads(file.read_text(encoding="utf-8"))["today"])
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state.get("people") != self.people.fingerprint:
+            return 0
+        today = date.fromisoformat(state["today"])
         return (today - self.market.start).days
 
     def _file(self, day: int, *, is_intraday: bool) -> Path:

@@ -5,11 +5,13 @@ day on which a purchase is possible) is drawn with the cohort, so a day needs on
 and the market up to that day: deterministic in (world, seed, day); a budget changed today leaves all earlier days as they were.
 
 Volumes are the market's, thinned by ``world.people.sampling_rate``: first and returning paid visits of a campaign add up to its
-clicks, purchases to the new customers of the CRM, both rounded on the running total, so that no error builds up.
+clicks, purchases to the new customers of the CRM, both rounded on the running total, so that no error builds up. Purchases that
+an experiment of the world causes are among them, unless it causes more than there are.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from tasks.lab.layout import MAX_LAG_DAYS, delay_distribution
 from tasks.lab.market import Market
+from tasks.lab.people_experiment import WAVERERS, Trial
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -29,6 +32,7 @@ OTHER_DELAY_DAYS = 3.0  # mean days from the first visit to the purchase where n
 RETURNING_SHARE = 0.12  # of a campaign's clicks; brand search is how people come back
 RETURNING_SHARE_BRAND = 0.35
 KIOSK_SHARE = 0.01  # purchases made on the one tablet in the shop: many customers, one cookie
+BY_EXPERIMENT = -2  # cause of a purchase
 BOTS = 3
 BOT_SESSIONS = 12  # a day each
 # Doors other than ads, with their share of first visits and of returns.
@@ -58,6 +62,7 @@ class Cohort:
     ads_consent: Bools
     analytics_consent: Bools
     has_login: Bools  # signs in on every visit, not only when buying
+    is_waverer: Bools  # never buys without being treated in the experiment; nobody where there is none
 
     @property
     def size(self) -> int:
@@ -83,7 +88,7 @@ class Sessions:
     is_signed_in: Bools
     is_purchase: Bools
     value_micros: Ints  # 0 without a purchase
-    cause: Ints  # truth: index of the channel that made the purchase, -1 for one that would have come anyway
+    cause: Ints  # truth: index of the channel that made the purchase, -1 for one that would have come anyway, -2 experiment
 
 
 @dataclass
@@ -102,6 +107,13 @@ class People:
         self._delay = np.stack([delay_distribution(d) for d in [*delays, OTHER_DELAY_DAYS]])
         self._clicks = np.zeros((1, self.market.layout.n_campaigns), dtype=np.int64)
         self._customers = np.zeros(1, dtype=np.int64)
+        found = self.settings.experiment
+        self.trial = Trial(found, self.market.seed, self.market.history_days, self._arrivals) if found else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the world says of its persons: files made for others are stale."""
+        return hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
 
     def _totals(self, day: int) -> None:
         """Bring the running totals of clicks and customers up to the end of ``day``."""
@@ -153,6 +165,9 @@ class People:
             purchase_lag[members] = rng.choice(lags, members.sum(), p=self._delay[index])
         returns = rng.geometric(0.25, (n, RETURNS))  # a mean of four days
         returns = np.where((rng.random((n, RETURNS)) < 0.22) & (returns < MAX_LAG_DAYS), returns, 0)
+        is_waverer = np.zeros(n, dtype=np.bool_)
+        if self.trial and day >= self.trial.first - MAX_LAG_DAYS:
+            is_waverer = np.random.default_rng([self.market.seed, 15, day]).random(n) < WAVERERS
         own = np.arange(n)
         shares = (rng.random(n) < 0.03) & (own > 0)  # somebody of the household was here before, on the same device
         return Cohort(
@@ -169,37 +184,69 @@ class People:
             ads_consent=rng.random(n) < 0.9,
             analytics_consent=rng.random(n) < 0.96,
             has_login=rng.random(n) < 0.1,
+            is_waverer=is_waverer,
         )
+
+    def _cohorts_of(self, day: int) -> list[Cohort]:
+        return [self.cohort(d) for d in range(max(0, day - MAX_LAG_DAYS + 1), day + 1)]
+
+    def _arrivals(self, day: int) -> Columns:
+        """Visits of ``day`` that do not hang on a purchase, for the experiment's lot."""
+        parts = []
+        for cohort in self._cohorts_of(day):
+            rows = np.flatnonzero(_comes(cohort, day))
+            nobody = np.zeros(cohort.size, dtype=np.bool_)
+            visits = self._visits(cohort, rows, day - cohort.day, nobody, nobody.astype(np.int64) - 1)
+            parts.append(visits | {"is_waverer": cohort.is_waverer[rows], "reset_lag": cohort.reset_lag[rows]})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def sessions(self, day: int) -> Sessions:
         """Every session of ``day``: first visits, returns, purchases, bots."""
         rng = np.random.default_rng([self.market.seed, 12, day])
-        cohorts = [self.cohort(d) for d in range(max(0, day - MAX_LAG_DAYS + 1), day + 1)]
-        buyers = self._buyers(day, cohorts, rng)
-        parts = []
+        persuaded = self._persuaded(day)
+        buyers = self._buyers(day, self._cohorts_of(day), rng, len(persuaded["person"]) if persuaded else 0)
+        parts = [persuaded] if persuaded else []
         for cohort, bought, cause in buyers:
-            lag = day - cohort.day
-            visits = np.ones(cohort.size, dtype=np.bool_) if lag == 0 else (cohort.return_lags == lag).any(axis=1)
-            rows = np.flatnonzero(visits | bought)
-            parts.append(self._visits(cohort, rows, lag, bought, cause))
+            rows = np.flatnonzero(_comes(cohort, day) | bought)
+            parts.append(self._visits(cohort, rows, day - cohort.day, bought, cause))
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         self._return_doors(day, joined, rng)
         self._values(day, joined, rng)
-        kiosk = joined["is_purchase"] & (rng.random(len(joined["person"])) < KIOSK_SHARE)
+        kiosk = joined["is_purchase"] & (rng.random(len(joined["person"])) < KIOSK_SHARE) & (joined["cause"] != BY_EXPERIMENT)
         joined["cookie"] = np.where(kiosk, -1, joined["cookie"])
         return Sessions(**_with_bots(joined, rng))
 
-    def _buyers(self, day: int, cohorts: list[Cohort], rng: np.random.Generator) -> list[tuple[Cohort, Bools, Ints]]:
-        """Who buys on ``day``: each cohort with a mask of its buyers and, for these, what made them buy."""
+    def _persuaded(self, day: int) -> Columns | None:
+        """Visits on which the experiment's treatment makes somebody buy on ``day``, or None."""
+        found = self.trial.buyers(day) if self.trial else None
+        if found is None:
+            return None
+        gap, n = found.pop("gap"), len(found["person"])
+        del found["is_waverer"], found["reset_lag"]
+        yes, no = np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+        return found | {
+            "lag": found["lag"] + gap,
+            "number": found["number"] + 1,
+            "is_new_cookie": no,
+            "is_signed_in": yes,
+            "is_purchase": yes,
+            "cause": np.full(n, BY_EXPERIMENT),
+        }
+
+    def _buyers(
+        self, day: int, cohorts: list[Cohort], rng: np.random.Generator, persuaded: int
+    ) -> list[tuple[Cohort, Bools, Ints]]:
+        """Who buys on ``day`` beside ``persuaded`` others: each cohort with a mask of its buyers and what made these buy."""
         market, layout = self.market, self.market.layout
         result = market.days[day]
         made = np.append(np.asarray(result.incremental, dtype=np.float64), result.baseline)
-        wanted = rng.multinomial(self.purchases(day), made / made.sum())
+        wanted = rng.multinomial(max(self.purchases(day) - persuaded, 0), made / made.sum())
         owner = np.concatenate([np.full(c.size, i) for i, c in enumerate(cohorts)])
         row = np.concatenate([np.arange(c.size) for c in cohorts])
         campaign = np.concatenate([c.campaign for c in cohorts])
         lag = np.concatenate([np.full(c.size, day - c.day) for c in cohorts])
-        eligible = np.concatenate([c.purchase_lag for c in cohorts]) == lag
+        decided = ~np.concatenate([c.is_waverer for c in cohorts])
+        eligible = (np.concatenate([c.purchase_lag for c in cohorts]) == lag) & decided
         channel = np.where(campaign >= 0, layout.campaign_channel[campaign], -1)
         anyway = (channel == -1) | ((campaign >= 0) & self._is_brand[campaign])  # brand search claims many who come anyway
         chosen, cause = np.zeros(len(row), dtype=np.bool_), np.full(len(row), -1)
@@ -207,7 +254,7 @@ class People:
             pool = np.flatnonzero(eligible & ~chosen & (anyway if index == -1 else channel == index))
             count = wanted[index]
             if len(pool) < count:  # a thin channel: whoever may buy today, else a first visitor of today
-                pool = np.flatnonzero((eligible | (lag == 0)) & ~chosen)
+                pool = np.flatnonzero((eligible | (lag == 0)) & decided & ~chosen)
             picked = rng.choice(pool, count, replace=False)
             chosen[picked], cause[picked] = True, index
         return [
@@ -259,6 +306,12 @@ class People:
             total = result.revenue_micros * len(buyers) / result.new_customers
             values[buyers] = np.maximum(np.round(drawn / drawn.sum() * total / 10_000), 1).astype(np.int64) * 10_000
         joined["value_micros"] = values
+
+
+def _comes(cohort: Cohort, day: int) -> Bools:
+    """Who of ``cohort`` visits on ``day`` without buying being the reason."""
+    lag = day - cohort.day
+    return np.ones(cohort.size, dtype=np.bool_) if lag == 0 else np.asarray((cohort.return_lags == lag).any(axis=1))
 
 
 def _scatter(size: int, rows: Ints) -> Bools:

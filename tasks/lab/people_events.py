@@ -56,7 +56,7 @@ def day_bounds(day: date, time_zone: str) -> tuple[int, int]:
     return round(first * 1e6), round(last * 1e6)
 
 
-def _mix(values: NDArray[np.generic], salt: int) -> NDArray[np.uint64]:
+def mix(values: NDArray[np.generic], salt: int) -> NDArray[np.uint64]:
     """splitmix64: numbers that look random and are the same on every machine."""
     with np.errstate(over="ignore"):
         x = values.astype(np.int64).view(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) & (2**64 - 1))
@@ -69,8 +69,8 @@ def cookie_ids(cookies: Ints, seed: int) -> pl.Series:
     """``user_pseudo_id`` of each cookie, in the form of Google's own: ten digits, a point, ten digits."""
     import polars as pl
 
-    left = 1_000_000_000 + (_mix(cookies, 2 * seed + 1) % np.uint64(1_147_483_647)).astype(np.int64)
-    right = 1_600_000_000 + (_mix(cookies, 2 * seed + 2) % np.uint64(99_999_999)).astype(np.int64)
+    left = 1_000_000_000 + (mix(cookies, 2 * seed + 1) % np.uint64(1_147_483_647)).astype(np.int64)
+    right = 1_600_000_000 + (mix(cookies, 2 * seed + 2) % np.uint64(99_999_999)).astype(np.int64)
     ids = pl.DataFrame({"l": left, "r": right, "c": cookies})
     joined = pl.concat_str(pl.col("l").cast(pl.String), pl.lit("."), pl.col("r").cast(pl.String))
     return ids.select(pl.when(pl.col("c") == -1).then(pl.lit(KIOSK_COOKIE)).otherwise(joined).alias("user_pseudo_id"))[
@@ -82,16 +82,16 @@ def customer_numbers(persons: Ints, seed: int) -> pl.Series:
     """The shop's own customer number of each person, the ``user_id`` of a signed-in visit."""
     import polars as pl
 
-    numbers = (_mix(persons, 2 * seed + 3) % np.uint64(10**12)).astype(np.int64)
+    numbers = (mix(persons, 2 * seed + 3) % np.uint64(10**12)).astype(np.int64)
     return pl.Series("user_id", numbers).cast(pl.String).str.zfill(12).str.replace("^", "C")
 
 
-def _session_frame(
-    sessions: Sessions, campaigns: list[Campaign], start: int, end: int, seed: int, rng: np.random.Generator
-) -> pl.DataFrame:
-    """What all events of a session share."""
+def session_frame(sessions: Sessions, campaigns: list[Campaign], day: date, time_zone: str, seed: int) -> pl.DataFrame:
+    """What all events of a session share, one row a session of ``day`` in the order of ``sessions``."""
     import polars as pl
 
+    rng = np.random.default_rng([seed, 13, day.toordinal()])
+    start, end = day_bounds(day, time_zone)
     n = len(sessions.person)
     is_bot = sessions.person < 0
     begin = start + np.sort(rng.random(n)) * (end - start - 1_900_000_000)  # half an hour before midnight at the latest
@@ -109,8 +109,8 @@ def _session_frame(
     entry = np.where(sessions.campaign >= 0, len(doors) + sessions.campaign, sessions.door)
     pages = np.where(rng.random(n) < BOUNCE_SHARE, 1, 1 + rng.geometric(0.45, n))
     pages = np.where(sessions.is_purchase, np.maximum(pages, 4), np.where(is_bot, 20, np.minimum(pages, 12)))
-    clicked = _mix(np.arange(n) + start // 1000, 2 * seed + 4)
-    order = [f"A{number:016x}" for number in _mix(sessions.person + sessions.lag, 2 * seed + 5).tolist()]
+    clicked = mix(np.arange(n) + start // 1000, 2 * seed + 4)
+    order = [f"A{number:016x}" for number in mix(sessions.person + sessions.lag, 2 * seed + 5).tolist()]
     gclid = [f"Cj0K{c:016x}" if k >= 0 else None for c, k in zip(clicked.tolist(), sessions.campaign.tolist(), strict=True)]
     frame = pl.DataFrame(
         {
@@ -144,9 +144,7 @@ def make_events(sessions: Sessions, campaigns: list[Campaign], day: date, time_z
     """All events of ``sessions`` on ``day``, however late they arrive (column ``late``, in days)."""
     import polars as pl
 
-    rng = np.random.default_rng([seed, 13, day.toordinal()])
-    start, end = day_bounds(day, time_zone)
-    frame = _session_frame(sessions, campaigns, start, end, seed, rng)
+    frame = session_frame(sessions, campaigns, day, time_zone, seed)
     page_rows = frame.select("session", pl.int_ranges(0, pl.col("pages")).alias("step")).explode("step")
     steps = [
         _step(frame, pl.lit(True), "session_start", 0, 0),

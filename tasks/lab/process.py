@@ -38,8 +38,9 @@ class RunningSandbox:
 
 def environment(endpoint: dict[str, Any]) -> dict[str, str]:
     """Variables that point a job at the sandbox described by an ``endpoint.json``."""
-    ga4 = {"AELP2_GA4_EXPORT": endpoint["ga4_export"]} if endpoint.get("ga4_export") else {}
-    return ga4 | {
+    names = {"AELP2_GA4_EXPORT": "ga4_export", "AELP2_SERVER_EVENTS": "server_events", "AELP2_EXPERIMENTS": "experiments"}
+    website = {variable: endpoint[name] for variable, name in names.items() if endpoint.get(name)}
+    return website | {
         "AELP2_GOOGLE_ADS_ENDPOINT": endpoint["google_ads_endpoint"],
         "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
         "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": endpoint["login_customer_id"],

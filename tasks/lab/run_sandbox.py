@@ -33,7 +33,7 @@ _day = click.DateTime(["%Y-%m-%d"])
     default=0,
     show_default=True,
     type=click.IntRange(0, 3660),
-    help="Also write the website's GA4 export below STATE_DIR/ga4_export, from this many days before today on; 0: none.",
+    help="Also write GA4 export, server events and experiment below STATE_DIR, from this many days before today on; 0: none.",
 )
 def command(
     *, world: str, seed: int, state_dir: Path, port: int, admin_port: int, start_date: datetime, history_days: int, ga4_days: int

@@ -24,6 +24,7 @@ from tasks.lab.world import World
 
 if TYPE_CHECKING:
     from tasks.lab.ga4_export import Ga4Export
+    from tasks.lab.people_backend import BackendFiles
 
 EntityKind = Literal["budget", "campaign", "ad"]
 API_USER = "aelp2@example.test"
@@ -84,6 +85,7 @@ class Sandbox:
         self.requests: deque[dict[str, object]] = deque(maxlen=2000)
         self._request_count = 0
         self.ga4: Ga4Export | None = None
+        self.backend: BackendFiles | None = None
         self.version = 0  # moves whenever what a query sees may have changed
         if self.state_file.exists():
             self._load(json.loads(self.state_file.read_text(encoding="utf-8")))
@@ -151,17 +153,26 @@ class Sandbox:
             self.advanced_days += days
             self.market.run_to(self.today_index)
             self._changed()
-            if self.ga4 is not None:
-                self.ga4.write(self.now)
+            self._write_website()
             return self.today
 
-    def write_ga4(self, folder: Path, days: int) -> None:
-        """Write the website's GA4 export below ``folder`` now, and again whenever days pass."""
+    def write_website(self, folder: Path, days: int) -> None:
+        """Write below ``folder`` what website and shop deliver, now and again whenever days pass.
+
+        ``ga4_export`` is GA4's export, ``server_events`` the backend's events, ``experiments`` who is in which arm.
+        """
         from tasks.lab.ga4_export import Ga4Export
+        from tasks.lab.people_backend import BackendFiles
 
         with self.lock:
-            self.ga4 = Ga4Export(self.market, folder, days)
+            self.ga4 = Ga4Export(self.market, folder / "ga4_export", days)
+            self.backend = BackendFiles(self.ga4.people, folder, days)
+            self._write_website()
+
+    def _write_website(self) -> None:
+        if self.ga4 is not None and self.backend is not None:
             self.ga4.write(self.now)
+            self.backend.write(self.today)
 
     def add_fault(self, body: dict[str, Any]) -> None:
         """Switch a fault on, or restate history at once for ``{"kind": "restate", "days": N, "factor": F}``."""

@@ -22,7 +22,7 @@ from tasks.lab.world import load_world
 def serve(
     *, world_name: str, seed: int, state_dir: Path, port: int, admin_port: int, start: date, history_days: int, ga4_days: int = 0
 ) -> None:
-    """Serve until SIGTERM or SIGINT; with ``ga4_days`` the website's GA4 export is kept up to date as days pass.
+    """Serve until SIGTERM or SIGINT; with ``ga4_days`` GA4 export, server events and experiment are kept up to date.
 
     Raises:
         JobError: a bad world, or a state made with other settings.
@@ -46,7 +46,7 @@ def serve(
         endpoint_file.unlink(missing_ok=True)
         sandbox = Sandbox(state_dir, world, seed, start, history_days)
         if ga4_days:
-            sandbox.write_ga4(state_dir / "ga4_export", ga4_days)
+            sandbox.write_website(state_dir, ga4_days)
         credentials = Credentials(state_dir)
         admin = AdminServer(sandbox, credentials, admin_port)
         credentials.write_client_files(f"{admin.url}/token", world.manager.id)
@@ -79,6 +79,8 @@ def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, po
         "login_customer_id": sandbox.world.manager.id,
         "customer_ids": [account.id for account in sandbox.world.accounts],
         "ga4_export": str(sandbox.ga4.folder.resolve()) if sandbox.ga4 else None,
+        "server_events": str(sandbox.backend.server_events.resolve()) if sandbox.backend else None,
+        "experiments": str(sandbox.backend.experiments.resolve()) if sandbox.backend else None,
         "ga4_property_id": sandbox.world.people.property_id if sandbox.ga4 else None,
         "target_cac": sandbox.world.target_cac,
         "world": sandbox.world.id,

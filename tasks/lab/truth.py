@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tasks.lab.market import Market
+from tasks.lab.people import People
 
 
 def truth(market: Market, first: date, last: date) -> dict[str, Any]:
@@ -52,6 +53,18 @@ def truth(market: Market, first: date, last: date) -> dict[str, Any]:
         "baseline_customers": sum(d.baseline for d in days),
         "channels": channels,
     }
+
+
+def experiment_truth(people: People, last: date) -> dict[str, Any]:
+    """True effect of the world's experiment by segment, over the units assigned up to ``last``: share that buys because of it.
+
+    Raises:
+        ValueError: the world has no experiment, or it has not begun.
+    """
+    trial, day = people.trial, (last - people.market.start).days
+    if trial is None or day < trial.first:
+        raise ValueError(f"the world {people.market.world.id} has no experiment that began by {last}")
+    return trial.truth(day)
 
 
 def steady_customers(market: Market, channel: int, daily_spend: float) -> float:

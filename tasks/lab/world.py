@@ -168,12 +168,30 @@ class MediaPlan(_Strict):
     calm_days: Annotated[int, Field(ge=0)] = 14  # before the end of history nothing is touched
 
 
+class Experiment(_Strict):
+    """A holdout by lot among the website's visitors, and what treatment truly does; see tasks/lab/people_experiment.py."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    starts_days_before: Annotated[int, Field(ge=1)]  # the end of history
+    days: Annotated[int, Field(ge=1)]
+    treated_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    mean_days_to_purchase: Annotated[float, Field(ge=1)] = 3.0
+    effects: dict[Literal["new", "returning"], Annotated[float, Field(ge=0, le=0.25)]]  # truth: share that buys because of it
+
+    @model_validator(mode="after")
+    def _both_segments(self) -> Self:
+        if set(self.effects) != {"new", "returning"}:
+            raise ValueError(f"experiment {self.id}: effects names {sorted(self.effects)}; give new and returning")
+        return self
+
+
 class People(_Strict):
     """The persons behind the market, as its website's Google Analytics sees them."""
 
     property_id: Annotated[str, Field(pattern=r"^\d+$")] = "300000001"
     sampling_rate: Annotated[float, Field(gt=0, le=1)] = 0.1  # share of clicks, visits and customers that are simulated
     other_sessions_per_customer: Positive = 30.0  # first visits without an ad, for each customer who would come anyway
+    experiment: Experiment | None = None
 
 
 class Shock(_Strict):
