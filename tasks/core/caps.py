@@ -54,8 +54,8 @@ class BudgetLike(Protocol):
         """Daily amount."""
 
     @property
-    def member_campaign_ids(self) -> Sequence[str]:
-        """Campaigns that draw on it."""
+    def enabled_campaign_ids(self) -> Sequence[str]:
+        """Campaigns that draw on it and run."""
 
     @property
     def status(self) -> str:
@@ -63,8 +63,11 @@ class BudgetLike(Protocol):
 
 
 def account_daily_budget_micros(budgets: Iterable[BudgetLike]) -> int:
-    """Sum of the enabled budgets that pay for a campaign; a shared budget counts once, however many campaigns draw on it."""
-    paying = {b.budget_id: b.amount_micros for b in budgets if b.status == "ENABLED" and len(b.member_campaign_ids) > 0}
+    """Sum of the enabled budgets that pay for a running campaign; a shared budget counts once, however many draw on it.
+
+    Budgets of paused campaigns spend nothing: counted, they would widen the room for changes of those that do.
+    """
+    paying = {b.budget_id: b.amount_micros for b in budgets if b.status == "ENABLED" and len(b.enabled_campaign_ids) > 0}
     return sum(paying.values())
 
 

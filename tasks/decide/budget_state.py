@@ -37,7 +37,7 @@ class Budget:
     is_explicitly_shared: bool
     reference_count: int
     campaign_ids: tuple[str, ...]
-    active_campaign_ids: tuple[str, ...]
+    enabled_campaign_ids: tuple[str, ...]
     channels: tuple[str, ...]
     recent_spend_micros: int  # mean of a day
     month_to_date_micros: int
@@ -47,11 +47,6 @@ class Budget:
     last_change: tuple[date, str] | None = None
     open_change_set_id: str | None = None
     frozen_why: str | None = None
-
-    @property
-    def member_campaign_ids(self) -> tuple[str, ...]:
-        """All campaigns that draw on it, under the name the caps know."""
-        return self.campaign_ids
 
     @property
     def utilisation(self) -> float:
@@ -110,7 +105,7 @@ def _frozen(budget: Budget) -> Hold | None:
 def _not_running(budget: Budget) -> Hold | None:
     if budget.status != "ENABLED":
         return Hold("not_enabled", f"the budget's status is {budget.status}")
-    if not budget.active_campaign_ids:
+    if not budget.enabled_campaign_ids:
         return Hold("paused", f"none of its {len(budget.campaign_ids)} campaigns is enabled")
     if budget.amount_micros == 0:
         return Hold("zero_budget", "its amount is 0; a first amount is a person's decision")

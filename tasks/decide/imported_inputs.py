@@ -128,7 +128,7 @@ def _budget(model: LiveModel, policy: Policy, channel: str, current: float, high
         is_explicitly_shared=False,
         reference_count=1,
         campaign_ids=(channel,),
-        active_campaign_ids=(channel,),
+        enabled_campaign_ids=(channel,),
         channels=(channel,),
         recent_spend_micros=amount,
         month_to_date_micros=0,

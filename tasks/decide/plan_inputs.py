@@ -195,11 +195,7 @@ def _budgets(
             "month_start_date": month_start,
         },
     )
-    states = warehouse.query_file(
-        "control/plan_campaign_states/query.sql", {"platform": platform, "run_date": run_date, "recent_start_date": recent_start}
-    )
     spent = {(row["account_id"], row["budget_id"]): row for row in delivery.iter_rows(named=True)}
-    enabled = {(account, campaign) for account, campaign, status in states.iter_rows() if status == "ENABLED"}
     frozen = {str(s["scope"]): str(s["why"]) for s in switches}
     canaries = open_canaries(histories)
     found = []
@@ -217,7 +213,7 @@ def _budgets(
                 is_explicitly_shared=row["is_explicitly_shared"],
                 reference_count=row["reference_count"],
                 campaign_ids=tuple(sorted(row["member_campaign_ids"])),
-                active_campaign_ids=tuple(sorted(c for c in row["member_campaign_ids"] if (row["account_id"], c) in enabled)),
+                enabled_campaign_ids=tuple(sorted(row["enabled_campaign_ids"] or ())),
                 channels=tuple(sorted(row["channels"])),
                 recent_spend_micros=int(seen.get("recent_spend_micros", 0)) // RECENT_DAYS,
                 month_to_date_micros=int(seen.get("month_to_date_micros", 0)),

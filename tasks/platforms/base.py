@@ -41,6 +41,7 @@ class BudgetState:
     is_explicitly_shared: bool
     reference_count: int
     member_campaign_ids: tuple[str, ...]
+    enabled_campaign_ids: tuple[str, ...]
     status: str
     currency_code: str
 

@@ -20,6 +20,7 @@ class Budget:
     is_shared: bool = False
     status: str = "ENABLED"
     reference_count: int | None = None
+    enabled: list[str] | None = None
 
 
 @dataclass
@@ -98,6 +99,7 @@ class MemoryPlatform:
                 is_explicitly_shared=b.is_shared,
                 reference_count=len(b.members) if b.reference_count is None else b.reference_count,
                 member_campaign_ids=tuple(b.members),
+                enabled_campaign_ids=tuple(b.members if b.enabled is None else b.enabled),
                 status=b.status,
                 currency_code="USD",
             )

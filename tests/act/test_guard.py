@@ -272,6 +272,19 @@ def test_the_smaller_base_counts(world: World) -> None:
     assert guard._base(stored.verified(), guard.read_live(world.platform, ACCOUNT, NOW)) == 900 * MICROS
 
 
+def test_budgets_of_paused_campaigns_do_not_widen_the_cap(world: World) -> None:
+    """M3: a campaign paused since the approval takes its budget out of the base: 10 % of 900 is less than the set's 95."""
+    stored = world.ready(world.change("b1", 20), world.change("b2", 15), world.change("b3", 10), world.change("b4", 5))
+    world.platform.edit("b1", 445 * MICROS)
+    world.platform.edit("b1", 400 * MICROS)
+    world.at(0.1)
+    world.platform.budgets["b4"].enabled = []
+    assert guard._base(stored.verified(), guard.read_live(world.platform, ACCOUNT, NOW)) == 900 * MICROS
+    with pytest.raises(Refused, match=r"M3 daily_cap: .* 10 % of the account's 900000000 = 90000000"):
+        world.apply(stored)
+    assert world.platform.ours() == []
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [

@@ -194,12 +194,12 @@ def test_the_daily_cap_is_exact(base: int, used: int, size: int, pct: Decimal) -
 class Budget:
     budget_id: str
     amount_micros: int
-    member_campaign_ids: tuple[str, ...] = ("c1",)
+    enabled_campaign_ids: tuple[str, ...] = ("c1",)
     status: str = "ENABLED"
 
 
 def test_only_budgets_that_pay_make_the_account_budget() -> None:
-    """M3's base: a budget without campaigns or a removed one would loosen the cap; a shared one counts once."""
+    """M3's base: a budget without running campaigns or a removed one would loosen the cap; a shared one counts once."""
     budgets = [
         Budget("b1", 100),
         Budget("b2", 50, ("c2", "c3")),

@@ -1,6 +1,7 @@
 """The DuckDB warehouse: writes are idempotent, checked against the contract, and safe between processes."""
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -126,3 +127,20 @@ def test_a_lease_is_held_by_one(warehouse: DuckDBWarehouse) -> None:
         pass
     with warehouse.exclusive("apply-changes"):
         pass
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    """They share the engine, which attaches the file once."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    warehouse.create("ads.campaign_budgets")
+    count = "SELECT COUNT(*) AS n FROM ads.campaign_budgets"
+    with ThreadPoolExecutor(8) as pool:
+        assert [frame["n"][0] for frame in pool.map(lambda _: warehouse.query(count), range(40))] == [0] * 40
+
+
+def test_nothing_is_left_beside_the_file(tmp_path: Path) -> None:
+    """Each operation ends with all data in the file: a copy of it is whole, and a reader need not wait for a replay."""
+    warehouse = DuckDBWarehouse(tmp_path / "it's.duckdb")
+    warehouse.create("ads.campaign_budgets")
+    warehouse.query("SELECT COUNT(*) AS n FROM ads.campaign_budgets")
+    assert {p.name for p in tmp_path.iterdir()} == {"it's.duckdb", "it's.lock"}

@@ -67,6 +67,7 @@ class Advertiser:
                 "is_explicitly_shared": len(campaigns) > 1,
                 "reference_count": len(campaigns),
                 "member_campaign_ids": list(campaigns),
+                "enabled_campaign_ids": [c for c in campaigns if self.statuses.get(c, "ENABLED") == "ENABLED"],
                 "channels": channel.split("+"),
                 "status": "ENABLED",
                 "currency_code": self.currency,

@@ -24,7 +24,7 @@ FINE = Budget(
     is_explicitly_shared=False,
     reference_count=1,
     campaign_ids=("9003",),
-    active_campaign_ids=("9003",),
+    enabled_campaign_ids=("9003",),
     channels=("YOUTUBE",),
     recent_spend_micros=595_000_000,
     month_to_date_micros=0,
@@ -42,7 +42,7 @@ def test_a_budget_that_spends_its_amount_may_move() -> None:
     ("changed", "constraint", "numbers"),
     [
         ({"status": "REMOVED"}, "not_enabled", "REMOVED"),
-        ({"active_campaign_ids": ()}, "paused", "none of its 1 campaigns"),
+        ({"enabled_campaign_ids": ()}, "paused", "none of its 1 campaigns"),
         ({"amount_micros": 0}, "zero_budget", "amount is 0"),
         ({"reference_count": 3}, "members_unknown", "counts 3 campaigns on it, 1 are known"),
         ({"campaign_ids": ("9003", "9004"), "reference_count": 2}, "members_unknown", "not marked as shared"),

@@ -64,7 +64,7 @@ def budget_states(market: Market, today: int) -> list[Budget]:
                 is_explicitly_shared=budget.shared,
                 reference_count=len(ids),
                 campaign_ids=ids,
-                active_campaign_ids=ids,
+                enabled_campaign_ids=ids,
                 channels=tuple(sorted({c.channel for c in members})),
                 recent_spend_micros=int(spent[-14:, index].mean()),
                 month_to_date_micros=0,

@@ -42,6 +42,7 @@ def _budget(campaign: str, day: date) -> Row:
         "is_explicitly_shared": False,
         "reference_count": 1,
         "member_campaign_ids": [campaign],
+        "enabled_campaign_ids": [campaign],
         "channels": ["YOUTUBE"],
         "status": "ENABLED",
         "currency_code": "EUR",

@@ -1,7 +1,7 @@
 """The warehouse on one DuckDB file, for a laptop and for tests.
 
-DuckDB lets either one process write or several read. Each operation therefore opens the file under a lock of the operating
-system (shared for a query, exclusive for a write) and closes it again: readers run side by side, writers wait for their turn,
+DuckDB lets either one process write or several read. Each operation therefore attaches the file under a lock of the operating
+system (shared for a query, exclusive for a write) and detaches it again: readers run side by side, writers wait for their turn,
 nobody fails. A killed process leaves its transaction in the write-ahead file, which the next writer replays or drops.
 """
 
@@ -11,6 +11,7 @@ import fcntl
 import functools
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -24,6 +25,23 @@ from tasks.core.warehouse.base import Params, check_inside_partitions, conform, 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+
+
+_ATTACHED = "warehouse_file"
+_ONE_AT_A_TIME = threading.RLock()  # the threads of a process share its instance, which attaches the file once
+
+
+@functools.lru_cache(maxsize=1)
+def _instance(path: Path) -> duckdb.DuckDBPyConnection:
+    """The process's engine without tables: to make one takes ten times as long as to attach the file to it.
+
+    Its threads do not survive a fork, nor do those of Polars: processes are spawned.
+    """
+    import duckdb
+
+    instance = duckdb.connect(config={"temp_directory": f"{path}.tmp"})  # where a large sort spills: beside the file
+    instance.execute("SET GLOBAL TimeZone='UTC'")
+    return instance
 
 
 class DuckDBWarehouse:
@@ -41,14 +59,17 @@ class DuckDBWarehouse:
 
     @contextmanager
     def _connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        import duckdb
-
-        connection = duckdb.connect(str(self._path), read_only=read_only)
-        try:
-            connection.execute("SET TimeZone='UTC'")
-            yield connection
-        finally:
-            connection.close()
+        with _ONE_AT_A_TIME:
+            instance = _instance(self._path)
+            connection = instance.cursor()
+            path = str(self._path).replace("'", "''")
+            connection.execute(f"ATTACH '{path}' AS {_ATTACHED}{' (READ_ONLY)' if read_only else ''}")
+            try:
+                connection.execute(f"USE {_ATTACHED}")
+                yield connection
+            finally:
+                connection.close()  # what was not committed is rolled back
+                instance.execute(f"DETACH {_ATTACHED}")
 
     @contextmanager
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:

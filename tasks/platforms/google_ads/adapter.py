@@ -18,6 +18,7 @@ from tasks.platforms.base import Account, AccountChange, BudgetAmount, BudgetSta
 from tasks.platforms.google_ads import budgets, calls, change_log, frames, queries, reporting
 from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.frames import Shaped, enum_name, last_part
+from tasks.platforms.google_ads.members import Members, members_by_budget
 from tasks.platforms.google_ads.version import API_VERSION, check_sunset
 
 if TYPE_CHECKING:
@@ -160,11 +161,12 @@ class GoogleAdsPlatform:
     def _budget_frame(self, account_id: str, run_date: date) -> pl.DataFrame:
         import polars as pl
 
-        members, channels = self._members(account_id)
+        members = self._members(account_id)
         schema = load_contract("ads.campaign_budgets").polars_schema()
         rows = []
         for row in self._rows(account_id, queries.budgets()):
             budget = row.campaign_budget
+            paid = members.get(str(budget.id), Members())
             rows.append(
                 {
                     "date": run_date,
@@ -173,8 +175,9 @@ class GoogleAdsPlatform:
                     "amount_micros": budget.amount_micros,
                     "is_explicitly_shared": budget.explicitly_shared,
                     "reference_count": budget.reference_count,
-                    "member_campaign_ids": members.get(str(budget.id), []),
-                    "channels": channels.get(str(budget.id), []),
+                    "member_campaign_ids": sorted(paid.campaign_ids),
+                    "enabled_campaign_ids": sorted(paid.enabled_ids),
+                    "channels": sorted(paid.channels),
                     "status": enum_name("BudgetStatus", budget.status),
                     "currency_code": row.customer.currency_code,
                 }
@@ -182,15 +185,8 @@ class GoogleAdsPlatform:
         absent = {"platform", "account_id", "loaded_at"}
         return pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in absent})
 
-    def _members(self, account_id: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Budget id → its campaigns' ids and distinct channels, both sorted; removed campaigns do not count."""
-        members: dict[str, set[str]] = {}
-        channels: dict[str, set[str]] = {}
-        for row in self._rows(account_id, queries.MEMBERS):
-            budget_id = last_part(row.campaign.campaign_budget)
-            members.setdefault(budget_id, set()).add(str(row.campaign.id))
-            channels.setdefault(budget_id, set()).add(self._labels.campaign(row.campaign)[1])
-        return {k: sorted(v) for k, v in members.items()}, {k: sorted(v) for k, v in channels.items()}
+    def _members(self, account_id: str) -> dict[str, Members]:
+        return members_by_budget(self._rows(account_id, queries.MEMBERS), self._labels)
 
     def _add_changes(
         self,
@@ -246,16 +242,18 @@ class GoogleAdsPlatform:
                 raise JobError(f"budget ids are whole numbers, not {wrong}")
             if not budget_ids:
                 return []
-        members, _ = self._members(account_id)
+        members = self._members(account_id)
         found: dict[str, BudgetState] = {}
         for row in self._rows(account_id, queries.budgets(budget_ids)):
             budget = row.campaign_budget
+            paid = members.get(str(budget.id), Members())
             found[str(budget.id)] = BudgetState(
                 budget_id=str(budget.id),
                 amount_micros=budget.amount_micros,
                 is_explicitly_shared=budget.explicitly_shared,
                 reference_count=budget.reference_count,
-                member_campaign_ids=tuple(members.get(str(budget.id), ())),
+                member_campaign_ids=tuple(sorted(paid.campaign_ids)),
+                enabled_campaign_ids=tuple(sorted(paid.enabled_ids)),
                 status=enum_name("BudgetStatus", budget.status),
                 currency_code=row.customer.currency_code,
             )

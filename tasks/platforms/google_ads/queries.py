@@ -22,7 +22,7 @@ FROM conversion_action
 WHERE conversion_action.status = 'ENABLED' AND conversion_action.include_in_conversions_metric = TRUE"""
 
 MEMBERS = """
-SELECT campaign.id, campaign.name, campaign.advertising_channel_type, campaign.advertising_channel_sub_type,
+SELECT campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type, campaign.advertising_channel_sub_type,
   campaign.campaign_budget
 FROM campaign
 WHERE campaign.status != 'REMOVED'"""

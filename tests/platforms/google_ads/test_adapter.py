@@ -111,9 +111,10 @@ def test_impression_shares_are_null_outside_search(reports: Reports) -> None:
 def test_a_shared_budget_lists_all_its_campaigns(adapter: Any, reports: Reports, sandbox: RunningSandbox) -> None:
     """M6: both members count, in the live reading and in the table."""
     (state,) = adapter.read_budgets(ACCOUNT_ID, ["7005"]).value
-    assert state == BudgetState("7005", 1_400_000_000, True, 2, ("9005", "9006"), "ENABLED", "USD")
+    assert state == BudgetState("7005", 1_400_000_000, True, 2, ("9005", "9006"), ("9005", "9006"), "ENABLED", "USD")
     row = reports(days=1).value.frames["ads.campaign_budgets"].filter(pl.col("budget_id") == "7005").row(0, named=True)
-    assert (row["member_campaign_ids"], row["channels"], row["date"]) == (
+    assert (row["member_campaign_ids"], row["enabled_campaign_ids"], row["channels"], row["date"]) == (
+        ["9005", "9006"],
         ["9005", "9006"],
         ["SEARCH_NONBRAND"],
         today_of(sandbox),

@@ -10,6 +10,7 @@ SELECT
   is_explicitly_shared,
   reference_count,
   member_campaign_ids,
+  enabled_campaign_ids,
   channels,
   status,
   currency_code
