@@ -181,6 +181,11 @@ JOBS: dict[str, Job] = {
             "models.lift_tests",
         ),
     ),
+    "import-geo-experiment": Job(
+        "tasks.measure.import_geo_experiment",
+        "Measure what a change of spend in some regions brought, as a lift test of the MMM.",
+        writes=("models.lift_tests",),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",

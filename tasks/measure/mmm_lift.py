@@ -55,8 +55,9 @@ def choose(rows: pl.DataFrame, data: MmmInput) -> tuple[MmmInput, list[str]]:
 
 def _unfit(row: dict[str, Any], data: MmmInput) -> str | None:
     """Why this row of ``models.lift_tests`` must not calibrate the model of ``data``; None if it may."""
-    if row["effect_kind"] != "causal":
-        return f"its effect is {row['effect_kind'] or 'of unknown kind'}; only what a lot decided calibrates the model"
+    if row["effect_kind"] != "causal" or row["design"] is None:
+        kind = row["effect_kind"] if row["design"] else None
+        return f"its effect is {kind or 'of unknown kind'}; only what a lot decided calibrates the model"
     if not row["is_usable"]:
         return f"not usable: {row['withheld_reason']}"
     if row["channel"] not in data.channels:

@@ -45,6 +45,7 @@ def rows(*changes: dict[str, Any]) -> pl.DataFrame:
     [
         ({"effect_kind": "observational"}, "its effect is observational; only what a lot decided"),
         ({"effect_kind": None}, "its effect is of unknown kind"),
+        ({"design": None}, "its effect is of unknown kind"),
         ({"is_usable": False, "withheld_reason": "no step in spend"}, "not usable: no step in spend"),
         ({"channel": "radio"}, "the model has no such channel, it has channel_0, channel_1"),
         ({"currency_code": "USD"}, "its spend is in USD, the model's in EUR"),
