@@ -1,9 +1,9 @@
-"""### Daily website events
+"""### Daily website and server events
 
-Loads GA4's export with the days that late events still change, and checks it.
+Loads GA4's export with the days that late events still change, and the events of the business's own systems; checks both.
 
-**Reads** the GA4 export **Writes** `ga4.ga4_events`, `ga4.ga4_daily`, `control.ingest_runs`, `control.validation_results`,
-`control.quarantine`
+**Reads** the GA4 export, the server events' files **Writes** `ga4.ga4_events`, `ga4.ga4_daily`, `gaelp_users.server_events`,
+`control.imported_files`, `control.ingest_runs`, `control.validation_results`, `control.quarantine`
 **If it fails** yesterday's events stay as they were and journeys are not made today; clear the failed task once its cause is
 gone, a repeated load changes nothing. Runbook `ga4_ingest_daily`.
 """
@@ -23,7 +23,9 @@ with DAG(
     default_args=default_args("data", Urgency.TODAY),
     tags=[Tag.INGEST],
 ):
-    events = pod("ingest-ga4", size="m")
-    validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,))
+    website = pod("ingest-ga4", size="m")
+    server = pod("ingest-events", image="identity")
+    # An advertiser without server events skips their task; a failed one stops the line.
+    validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,), trigger_rule="none_failed")
 
-    events >> validate
+    [website, server] >> validate

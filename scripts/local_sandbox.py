@@ -108,6 +108,8 @@ class LocalSandbox:
             "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
             "AELP2_CONTROLS_URL": endpoint["controls_url"],
             "AELP2_GA4_EXPORT": endpoint["ga4_export"],
+            "AELP2_SERVER_EVENTS": endpoint["server_events"],
+            "AELP2_EXPERIMENTS": endpoint["experiments"],
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": endpoint["ca_file"],
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",

@@ -1,4 +1,4 @@
-"""The whole loop on this machine: sandbox, Airflow, ingest → check → journeys, MMM → plan → approval → canary → watch → report.
+"""The whole loop on this machine: sandbox, Airflow, ingest → check → journeys, uplift, MMM → plan → approval → canary → watch.
 
 Live mode is switched on here and only here, and only against a sandbox on loopback. All state lies in .local; a second run
 on the same state works for the same day and applies nothing again.
@@ -133,8 +133,11 @@ class Loop:
         progress.must_succeed("ga4_ingest_daily", events)
         journeys = progress.run("journeys_daily", day)
         # The model is weekly: a run that has succeeded for this date stands.
-        progress.must_succeed("mmm_weekly", progress.run("mmm_weekly", day, again=False))
+        model = progress.run("mmm_weekly", day, again=False)
         progress.must_succeed("journeys_daily", journeys)
+        uplift = progress.run("uplift_weekly", day)  # beside the model, which takes longest
+        progress.must_succeed("mmm_weekly", model)
+        progress.must_succeed("uplift_weekly", uplift)
         for dag_id in ("attribution_weekly", "budget_plan_daily"):
             progress.must_succeed(dag_id, progress.run(dag_id, day))
         verdict = self._approve(progress, day)

@@ -70,8 +70,8 @@ JOBS: dict[str, Job] = {
     "ingest-events": Job(
         "tasks.ingest.ingest_events",
         "Load server events and offline conversions; e-mail and phone are hashed at the door.",
-        reads=(_EVENTS, _FORGOTTEN),
-        writes=(_EVENTS, "control.quarantine"),
+        reads=(_EVENTS, _FORGOTTEN, "control.imported_files"),
+        writes=(_EVENTS, "control.quarantine", "control.imported_files", "control.ingest_runs"),
     ),
     "ingest-ga4": Job(
         "tasks.ingest.ingest_ga4",
@@ -88,8 +88,8 @@ JOBS: dict[str, Job] = {
     "import-assignments": Job(
         "tasks.ingest.import_assignments",
         "Load who was put into which arm of an experiment, and what the arms cost.",
-        reads=(_ASSIGNMENTS, _FORGOTTEN),
-        writes=(_ASSIGNMENTS, _EXPERIMENTS),
+        reads=(_ASSIGNMENTS, _FORGOTTEN, "control.imported_files"),
+        writes=(_ASSIGNMENTS, _EXPERIMENTS, "control.imported_files", "control.ingest_runs"),
     ),
     "build-journeys": Job(
         "tasks.identity.build_journeys",

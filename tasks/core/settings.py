@@ -31,6 +31,8 @@ class Settings:
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
     | AELP2_OUTCOMES_URL | file or http(s) address of the business's daily outcomes as CSV | none |
     | AELP2_GA4_EXPORT | the GA4 export: dataset my-project.analytics_123456, or folder of analytics_PROPERTY folders | none |
+    | AELP2_SERVER_EVENTS | server events: folder of NDJSON and CSV files, one such file, or an http(s) address | none |
+    | AELP2_EXPERIMENTS | experiments: folder of CSV files, one such file, or an http(s) address | none |
     | AELP2_REPORT_DIR | where reports are written: a folder, or gs://bucket/prefix | .local/reports |
     | AELP2_MMM_MODEL | pymc_mmm, or bootstrap_loglog (low trust) | pymc_mmm |
     | AELP2_ACTOR | who runs the job, for the ledger | job |
@@ -49,6 +51,8 @@ class Settings:
     google_ads_login_customer_id: str | None
     outcomes_url: str | None
     ga4_export: str | None
+    server_events: str | None
+    experiments: str | None
     report_dir: str
     mmm_model: str
     actor: str
@@ -85,6 +89,8 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
         outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
         ga4_export=env.get("AELP2_GA4_EXPORT") or None,
+        server_events=env.get("AELP2_SERVER_EVENTS") or None,
+        experiments=env.get("AELP2_EXPERIMENTS") or None,
         report_dir=env.get("AELP2_REPORT_DIR") or ".local/reports",
         mmm_model=_choice(env, "AELP2_MMM_MODEL", "pymc_mmm", ("pymc_mmm", "bootstrap_loglog")),
         actor=env.get("AELP2_ACTOR") or "job",

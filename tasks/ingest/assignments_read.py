@@ -94,8 +94,11 @@ def _check_names(names: list[str], problems: Problems) -> None:
         problems.add("the header says the time twice", "Keep assigned_at or assigned_date", line=1, column="assigned_date")
 
 
-def parse(texts: pl.DataFrame, run_date: date, problems: Problems) -> pl.DataFrame:
-    """``texts`` as the typed columns of ``gaelp_users.experiment_assignments`` without source and loaded_at."""
+def parse(texts: pl.DataFrame, run_date: date, problems: Problems, *, is_growing: bool = False) -> pl.DataFrame:
+    """``texts`` as the typed columns of ``gaelp_users.experiment_assignments`` without source and loaded_at.
+
+    In a file that ``is_growing`` assignments of the run date and later are normal: they are left out, not refused.
+    """
     rows = Rows(texts, problems)
     for column in REQUIRED:
         rows.refuse(pl.col(column).is_null(), column, "an empty cell", "Fill it in; nothing here is assumed")
@@ -110,14 +113,15 @@ def parse(texts: pl.DataFrame, run_date: date, problems: Problems) -> pl.DataFra
     for column, what in (("experiment_id", "experiments"), ("unit_id_kind", "units"), ("is_randomised", "ways of assigning")):
         rows.one_value(column, what)
     _check_units(rows)
-    times = _times(rows, run_date)
+    times = _times(rows, run_date, is_growing=is_growing)
     numbers = _propensity(rows)
-    return texts.select(
+    typed = texts.select(
         *("experiment_id", "unit_id_kind", "unit_id", "arm", "segment"),
         (pl.col("is_randomised") == "true").alias("is_randomised"),
         *times,
         numbers,
     )
+    return typed.filter(pl.col("assigned_date") < run_date) if is_growing else typed
 
 
 def _check_units(rows: Rows) -> None:
@@ -139,7 +143,7 @@ def _check_units(rows: Rows) -> None:
         rows.problems.add(f"no unit is in the arm {missing}", "Without both arms nothing can be compared", column="arm")
 
 
-def _times(rows: Rows, run_date: date) -> list[pl.Series]:
+def _times(rows: Rows, run_date: date, *, is_growing: bool) -> list[pl.Series]:
     texts = rows.texts
     if texts["assigned_at"].null_count() < texts.height:
         column = "assigned_at"
@@ -153,8 +157,9 @@ def _times(rows: Rows, run_date: date) -> list[pl.Series]:
         day = texts[column].str.to_date("%Y-%m-%d", strict=False)
         at = pl.Series("assigned_at", [None] * texts.height, dtype=pl.Datetime("us", "UTC"))
         rows.refuse(pl.lit(day.is_null()), column, "no day", "Write it as 2026-03-01")
-    late = f"Assignments of {run_date} and later are not complete; leave them out or give a later --run-date"
-    rows.refuse(pl.lit(day >= run_date), column, "on or after the run date", late)
+    if not is_growing:
+        late = f"Assignments of {run_date} and later are not complete; leave them out or give a later --run-date"
+        rows.refuse(pl.lit(day >= run_date), column, "on or after the run date", late)
     rows.refuse(pl.lit(day < EARLIEST), column, f"before {EARLIEST}", "Write the true day")
     return [at.alias("assigned_at"), day.alias("assigned_date")]
 

@@ -16,6 +16,7 @@ from tasks.core.cli_options import run_date_option
 if TYPE_CHECKING:
     import polars as pl
 
+    from tasks.core.settings import Settings
     from tasks.core.warehouse import Warehouse
 
 ASSIGNMENTS = "gaelp_users.experiment_assignments"
@@ -64,8 +65,11 @@ def cost_of(
     return Cost(channel, treatment, control, currency, days, coverage)
 
 
-def read_assignments(path: Path, run_date: date) -> pl.DataFrame:
-    """Typed, checked rows of the file at ``path``; JobError lists everything wrong with it."""
+def read_assignments(path: Path, run_date: date, *, is_growing: bool = False) -> pl.DataFrame:
+    """Typed, checked rows of the file at ``path``; JobError lists everything wrong with it.
+
+    Of a file that ``is_growing`` the rows before ``run_date`` are taken.
+    """
     from tasks.core.errors import JobError
     from tasks.ingest.assignments_read import parse, read_texts
     from tasks.ingest.csv_problems import Problems
@@ -74,7 +78,7 @@ def read_assignments(path: Path, run_date: date) -> pl.DataFrame:
         raise JobError(f"no file {path.name!r} at that path; give the path of the CSV to import")
     problems = Problems(path.name)
     texts = read_texts(path, problems)
-    frame = parse(texts, run_date, problems)
+    frame = parse(texts, run_date, problems, is_growing=is_growing)
     problems.stop_if_any()
     return frame
 
@@ -143,7 +147,7 @@ def summary(frame: pl.DataFrame, cost: Cost | None) -> str:
 
 
 @click.command("import-assignments")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--source", help="Where the assignments come from; the file's name if not given.")
 @click.option("--channel", help="Media channel of the MMM whose ads the treatment arm could see.")
 @click.option("--treatment-spend", type=click.FloatRange(0), help="The channel's spend on the treatment arm.")
@@ -155,7 +159,7 @@ def summary(frame: pl.DataFrame, cost: Cost | None) -> str:
 @run_date_option
 def command(
     *,
-    file: Path,
+    file: Path | None,
     source: str | None,
     channel: str | None,
     treatment_spend: float | None,
@@ -168,34 +172,71 @@ def command(
 ) -> None:
     """Load who was put into which arm of one experiment.
 
-    FILE is a CSV (also .csv.gz) with experiment_id, unit_id_kind (person_id or user_pseudo_id), unit_id, arm (treatment or
+    Without FILE all experiments are loaded that AELP2_EXPERIMENTS names: a folder of CSV files, one such file, or an http(s)
+    address. What the arms cost then stands in NAME.yaml beside NAME.csv, under the names of the options (treatment_spend: 12000).
+    Such a file may grow: rows of the run date and later are left out. One that has not changed is not read again.
+
+    A file is a CSV (also .csv.gz) with experiment_id, unit_id_kind (person_id or user_pseudo_id), unit_id, arm (treatment or
     control), is_randomised (true or false), and assigned_at (ISO 8601 with offset) or assigned_date; propensity (probability of
     treatment, needed if randomised) and segment where there are some.
 
     \b
+    aelp2 import-assignments --run-date 2026-03-02
     aelp2 import-assignments holdout.csv --run-date 2026-03-02 --check-only
     aelp2 import-assignments holdout.csv --run-date 2026-03-02 --channel YOUTUBE --treatment-spend 12000
       --control-spend 0 --currency EUR --spend-days 28 --coverage 1
 
     The whole file is checked before anything is written: an error names row, column and remedy, and the tables stay as they
     were. Importing again replaces the experiment. With the spend of the arms a randomised lift can calibrate the MMM
-    (models.lift_tests).
+    (models.lift_tests). Exit code 99: neither FILE nor setting.
     """
+    from tasks.core.errors import NothingToDo
     from tasks.core.redaction import load_salt
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.core.xcom import push
 
-    cost = cost_of(channel, treatment_spend, control_spend, currency, spend_days, coverage)
+    cost, settings = cost_of(channel, treatment_spend, control_spend, currency, spend_days, coverage), load_settings()
+    if file is None and settings.experiments is None:
+        raise NothingToDo("AELP2_EXPERIMENTS is not set and no file is given: this advertiser has no experiments")
+    if file is None:
+        if cost or source or check_only:
+            raise click.UsageError(
+                "the options go with a FILE; for the setting's files write the cost into a .yaml beside the .csv"
+            )
+        _import_all(settings, run_date)
+        return
     frame = read_assignments(file, run_date)
     if check_only:
         click.echo(f"{file.name}: {summary(frame, cost)}; nothing was written (--check-only)")
         return
-    settings = load_settings()
     warehouse = open_warehouse(settings)
     salt = load_salt(settings.name_salt_file, may_create=settings.backend == "duckdb")
     kept = without_forgotten_units(warehouse, frame, salt)
     replace_experiment(warehouse, kept, source or file.name, cost)
     push({"experiment_id": str(frame["experiment_id"][0]), "rows": kept.height, "forgotten": frame.height - kept.height})
+    click.echo(told(file.name, frame, kept, cost))
+
+
+def told(name: str, frame: pl.DataFrame, kept: pl.DataFrame, cost: Cost | None) -> str:
+    """What was imported, in one line."""
     left = f"; {frame.height - kept.height:,} of forgotten people left out" if kept.height < frame.height else ""
-    click.echo(f"imported {file.name} as {frame['experiment_id'][0]}: {summary(kept, cost)}{left}")
+    return f"imported {name} as {frame['experiment_id'][0]}: {summary(kept, cost)}{left}"
+
+
+def _import_all(settings: Settings, run_date: date) -> None:
+    from tasks.core.redaction import load_salt
+    from tasks.core.warehouse import open_warehouse
+    from tasks.core.xcom import push
+    from tasks.ingest.assignments_source import import_source
+    from tasks.ingest.server_events_source import raise_errors
+
+    salt = load_salt(settings.name_salt_file, may_create=settings.backend == "duckdb")
+    outcome = import_source(open_warehouse(settings), settings.experiments or "", salt, run_date)
+    push({"imported": sorted(outcome.imported), "unchanged": outcome.unchanged, "waiting": outcome.waiting})
+    for line in outcome.imported.values():
+        click.echo(line)
+    click.echo(
+        f"{len(outcome.imported):,} imported, {outcome.unchanged:,} unchanged, {outcome.waiting:,} not begun by {run_date}"
+    )
+    raise_errors(outcome.errors, len(outcome.imported) + len(outcome.errors), "experiments")

@@ -7,6 +7,7 @@ import hmac
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from tasks.core.clock import utc_now
@@ -64,6 +65,8 @@ class ServerEventsLoad:
         self._max_bad_pct = max_bad_pct
         self._bad: list[Bad] = []
         self._counts = Counts()
+        self.first_day: date | None = None  # of the good records
+        self.last_day: date | None = None
 
     def check(self, address: str, shape: Shape) -> tuple[Counts, Counter[str]]:
         """Counts as :meth:`run` would give them, and bad records by reason; nothing is written."""
@@ -71,9 +74,12 @@ class ServerEventsLoad:
         self._counts.inserted, self._counts.quarantined = new.height, len(self._bad)
         return self._counts, self.problems()
 
-    def run(self, address: str, shape: Shape) -> Counts:
-        """Load; GateStop after setting the bad ones aside if they are too many, and then no row is loaded."""
-        new, counts = self._new_rows(address, shape), self._counts
+    def run(self, address: str, shape: Shape, content: bytes | None = None) -> Counts:
+        """Load the file or address, or its ``content`` if that is here already.
+
+        GateStop after setting the bad ones aside if they are too many, and then no row is loaded.
+        """
+        new, counts = self._new_rows(address, shape, content), self._counts
         counts.quarantined = len(self._bad)
         for check in sorted({bad.check for bad in self._bad}):
             rows = [asdict(bad) | {"source": self._rules.source} for bad in self._bad if bad.check == check]
@@ -92,26 +98,28 @@ class ServerEventsLoad:
         """Bad records by reason."""
         return Counter(bad.problem for bad in self._bad)
 
-    def _new_rows(self, address: str, shape: Shape) -> pl.DataFrame:
+    def _new_rows(self, address: str, shape: Shape, content: bytes | None = None) -> pl.DataFrame:
         import polars as pl
 
-        frames = list(self._frames(address, shape))
+        frames = list(self._frames(address, shape, content))
         if not self._counts.records:
             raise JobError("there is not one record; check the export")
         rows = pl.concat(frames)
+        if rows.height:
+            self.first_day, self.last_day = rows.select(first=pl.col("event_date").min(), last=pl.col("event_date").max()).row(0)
         kept = without_forgotten(rows, read_forgotten(self._warehouse), self._rules.salt)
         self._counts.forgotten = rows.height - kept.height
         new = self._without_known(kept)
         return new.drop(_LINE).with_columns(pl.lit(utc_now()).cast(pl.Datetime("us", "UTC")).alias("loaded_at"))
 
-    def _frames(self, address: str, shape: Shape) -> Iterator[pl.DataFrame]:
+    def _frames(self, address: str, shape: Shape, content: bytes | None) -> Iterator[pl.DataFrame]:
         """Typed rows in chunks, so that a million of them are never Python objects at once."""
         import polars as pl
 
         schema = {_LINE: pl.Int64(), **load_contract(TABLE).polars_schema()}
         schema.pop("loaded_at")
         rows: list[dict[str, object]] = []
-        for record in read_records(address, shape):
+        for record in read_records(address, shape, content):
             self._counts.records += 1
             try:
                 if record.check is not None and record.reason is not None:

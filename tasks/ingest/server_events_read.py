@@ -24,6 +24,7 @@ from tasks.ingest.outcomes_source import MAX_BYTES, download, without_query
 from tasks.ingest.server_events_row import COLUMNS, REQUIRED
 
 MAX_RECORD_CHARACTERS = 64 * 1024 * 1024
+FORMS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv"}
 _UNREADABLE = "\ufffd"  # what the decoder puts in place of bytes that are not UTF-8
 _COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,40}")  # anything else may be the data of a file without a header
 
@@ -54,13 +55,15 @@ class Shape:
 
 
 @contextmanager
-def _opened(address: str) -> Iterator[IO[str]]:
+def _opened(address: str, content: bytes | None) -> Iterator[IO[str]]:
     shown = without_query(address)
-    if urlsplit(address).scheme in ("http", "https"):
+    if content is not None:
+        raw: IO[bytes] = io.BytesIO(content)
+    elif urlsplit(address).scheme in ("http", "https"):
         content = download(address, shown, "the events")
         if len(content) > MAX_BYTES:
             raise JobError(f"{shown} is larger than {MAX_BYTES:,} bytes; download it and load the file")
-        raw: IO[bytes] = io.BytesIO(content)
+        raw = io.BytesIO(content)
     else:
         path = Path(address)
         if not path.is_file():
@@ -77,9 +80,14 @@ def _opened(address: str) -> Iterator[IO[str]]:
                 raise JobError(f"{shown} breaks off or does not unpack ({error}); export it again") from error
 
 
-def read_records(address: str, shape: Shape) -> Iterator[Record]:
-    """Every record of the file or address, in order; blank lines are none."""
-    with _opened(address) as text:
+def form_of(name: str) -> str | None:
+    """The form that the end of a file's name says, None if it says none."""
+    return next((form for end, form in FORMS.items() if name.lower().removesuffix(".gz").endswith(end)), None)
+
+
+def read_records(address: str, shape: Shape, content: bytes | None = None) -> Iterator[Record]:
+    """Every record of the file or address, or of its ``content`` if that is here already, in order; blank lines are none."""
+    with _opened(address, content) as text:
         records = _ndjson(text, shape) if shape.form == "ndjson" else _csv(text, shape, without_query(address))
         for record in records:
             is_broken = record.reason is None and _UNREADABLE in record.raw

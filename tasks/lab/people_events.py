@@ -110,7 +110,7 @@ def session_frame(sessions: Sessions, campaigns: list[Campaign], day: date, time
     pages = np.where(rng.random(n) < BOUNCE_SHARE, 1, 1 + rng.geometric(0.45, n))
     pages = np.where(sessions.is_purchase, np.maximum(pages, 4), np.where(is_bot, 20, np.minimum(pages, 12)))
     clicked = mix(np.arange(n) + start // 1000, 2 * seed + 4)
-    order = [f"A{number:016x}" for number in mix(sessions.person + sessions.lag, 2 * seed + 5).tolist()]
+    order = [f"A{number:016x}" for number in mix(64 * sessions.person + sessions.lag, 2 * seed + 5).tolist()]
     gclid = [f"Cj0K{c:016x}" if k >= 0 else None for c, k in zip(clicked.tolist(), sessions.campaign.tolist(), strict=True)]
     frame = pl.DataFrame(
         {

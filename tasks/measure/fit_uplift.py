@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,87 @@ def write_lift(warehouse: Warehouse, stamp: Stamp, trial: Trial, experiment: Exp
     return f"lift test of {lift.channel}: {said}" + (f"; not usable, {lift.problem}" if lift.problem else "")
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the caller said; the same for every experiment of a run."""
+
+    outcome_days: int
+    active_days: int
+    price: Price | None
+    replicates: int
+    seed: int
+
+
+def fit_one(warehouse: Warehouse, experiment_id: str, run_date: date, options: Options) -> dict[str, object]:
+    """Fit and publish one experiment, tell of it, and return what the job hands on.
+
+    Raises:
+        NothingToDo: no outcome window is over. TooSmall: too few outcomes. GateStop: the arms do not fit the lot.
+    """
+    from tasks.core.clock import utc_now
+    from tasks.measure import uplift_tables
+    from tasks.measure.uplift_fit import fit_trial
+    from tasks.measure.uplift_inputs import read_experiment, read_trial
+
+    experiment = read_experiment(warehouse, experiment_id)
+    trial = read_trial(warehouse, experiment, run_date, options.outcome_days)
+    fit = fit_trial(trial.units, options.replicates, options.seed)
+    stamp = uplift_tables.Stamp(run_date, experiment_id, f"{experiment_id}-{run_date}-{trial.fingerprint}", utc_now())
+    scores, moved = score_people(warehouse, stamp, fit, options.active_days, options.seed)
+    one, here = {"experiment_id": experiment_id}, [run_date]
+    segments = uplift_tables.segment_rows(stamp, fit, options.outcome_days)
+    learners = uplift_tables.learner_rows(stamp, fit, options.price)
+    warehouse.replace_partitions("models.uplift_segment_daily", segments, partitions=here, where=one)
+    warehouse.replace_partitions("models.uplift_learners_daily", learners, partitions=here, where=one)
+    deciles, curves = uplift_tables.decile_rows(stamp, fit), uplift_tables.curve_rows(stamp, fit)
+    warehouse.replace_partitions("models.uplift_deciles_daily", deciles, partitions=here, where=one)
+    warehouse.replace_partitions("models.uplift_curves", curves, partitions=here, where=one)
+    warehouse.replace_partitions("models.segment_scores_daily", scores, partitions=here, where=one)
+    lifted = write_lift(warehouse, stamp, trial, experiment, options.seed)
+    early = experiment.units - trial.units.size
+    waiting = f" ({early:,} more are forgotten or not over yet)" if early else ""
+    click.echo(f"{experiment_id}: {trial.units.size:,} units{waiting}; {uplift_tables.told(fit)}")
+    click.echo(f"{scores.height:,} people scored" + (f", all withheld: {moved}" if moved else ""))
+    click.echo(lifted)
+    return {
+        "experiment_id": experiment_id,
+        "effect_kind": fit.units.kind,
+        "people": scores.height,
+        "is_drifted": moved is not None,
+    }
+
+
+def fit_all(warehouse: Warehouse, run_date: date, options: Options) -> list[dict[str, object]]:
+    """Fit every imported experiment that has enough outcomes; what each one hands on.
+
+    Raises:
+        NothingToDo: there is none, or none is ready. GateStop: the arms of one do not fit its lot; the others are fitted.
+    """
+    from tasks.core.errors import GateStop, NothingToDo
+    from tasks.measure.uplift_core import TooSmall
+
+    known = warehouse.query("SELECT experiment_id FROM gaelp_users.experiments ORDER BY experiment_id")["experiment_id"]
+    if known.is_empty():
+        raise NothingToDo("no experiment was imported; bring one with import-assignments")
+    fitted, waiting, refused = [], [], []
+    for experiment_id in known:
+        try:
+            fitted.append(fit_one(warehouse, experiment_id, run_date, options))
+        except (NothingToDo, TooSmall) as error:
+            waiting.append(f"{experiment_id} waits: {error}")
+        except GateStop as error:
+            refused.append(f"{experiment_id}: {error}")
+    if refused:
+        raise GateStop(f"{len(refused)} of {len(known)} experiments cannot be fitted: {'; '.join(refused)}")
+    if not fitted:
+        raise NothingToDo("; ".join(waiting))
+    for line in waiting:
+        click.echo(line)
+    return fitted
+
+
 @click.command("fit-uplift")
-@click.option("--experiment", "experiment_id", required=True, help="Experiment that import-assignments loaded.")
+@click.option("--experiment", "experiment_id", help="Experiment that import-assignments loaded. Default: all that are ready.")
 @click.option(
     "--outcome-days", default=28, show_default=True, type=click.IntRange(1, 90), help="Days in which conversions count."
 )
@@ -91,7 +171,7 @@ def write_lift(warehouse: Warehouse, stamp: Stamp, trial: Trial, experiment: Exp
 @run_date_option
 def command(
     *,
-    experiment_id: str,
+    experiment_id: str | None,
     outcome_days: int,
     active_days: int,
     treatment_cost: float | None,
@@ -108,41 +188,22 @@ def command(
     at k and calibration, with intervals; people are scored unless they have drifted away from those of the experiment.
 
     \b
+    aelp2 fit-uplift --run-date 2026-03-02
     aelp2 fit-uplift --run-date 2026-03-02 --experiment holdout
     aelp2 fit-uplift --run-date 2026-03-02 --experiment holdout --treatment-cost 0.4 --target-cac 60 --currency EUR
 
-    Exit code 3: the arms do not fit the lot, or the import broke off. 99: no outcome window is over yet.
+    Without --experiment every imported one is fitted whose outcomes suffice; the others wait.
+
+    Exit code 3: the arms do not fit the lot, or the import broke off; with --experiment also: too few outcomes. 99: nothing was
+    imported, or no outcome window is over yet.
     """
-    from tasks.core.clock import utc_now
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.core.xcom import push
-    from tasks.measure import uplift_tables
-    from tasks.measure.uplift_fit import fit_trial
-    from tasks.measure.uplift_inputs import read_experiment, read_trial
 
-    price = price_of(treatment_cost, target_cac, currency)
+    options = Options(outcome_days, active_days, price_of(treatment_cost, target_cac, currency), replicates, seed)
     warehouse = open_warehouse(load_settings())
-    experiment = read_experiment(warehouse, experiment_id)
-    trial = read_trial(warehouse, experiment, run_date, outcome_days)
-    fit = fit_trial(trial.units, replicates, seed)
-    stamp = uplift_tables.Stamp(run_date, experiment_id, f"{experiment_id}-{run_date}-{trial.fingerprint}", utc_now())
-    scores, moved = score_people(warehouse, stamp, fit, active_days, seed)
-    one, here = {"experiment_id": experiment_id}, [run_date]
-    segments = uplift_tables.segment_rows(stamp, fit, outcome_days)
-    learners = uplift_tables.learner_rows(stamp, fit, price)
-    warehouse.replace_partitions("models.uplift_segment_daily", segments, partitions=here, where=one)
-    warehouse.replace_partitions("models.uplift_learners_daily", learners, partitions=here, where=one)
-    deciles, curves = uplift_tables.decile_rows(stamp, fit), uplift_tables.curve_rows(stamp, fit)
-    warehouse.replace_partitions("models.uplift_deciles_daily", deciles, partitions=here, where=one)
-    warehouse.replace_partitions("models.uplift_curves", curves, partitions=here, where=one)
-    warehouse.replace_partitions("models.segment_scores_daily", scores, partitions=here, where=one)
-    lifted = write_lift(warehouse, stamp, trial, experiment, seed)
-    push(
-        {"experiment_id": experiment_id, "effect_kind": fit.units.kind, "people": scores.height, "is_drifted": moved is not None}
-    )
-    early = experiment.units - trial.units.size
-    waiting = f" ({early:,} more are forgotten or not over yet)" if early else ""
-    click.echo(f"{experiment_id}: {trial.units.size:,} units{waiting}; {uplift_tables.told(fit)}")
-    click.echo(f"{scores.height:,} people scored" + (f", all withheld: {moved}" if moved else ""))
-    click.echo(lifted)
+    if experiment_id is None:
+        push({"experiments": fit_all(warehouse, run_date, options)})
+    else:
+        push(fit_one(warehouse, experiment_id, run_date, options))

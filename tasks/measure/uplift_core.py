@@ -156,6 +156,10 @@ def overlap_of(units: Units, odds: Floats) -> Overlap:
     return Overlap(kept, float(1 - kept.mean()), effective, before, after)
 
 
+class TooSmall(GateStop):
+    """The experiment holds too little to learn from; more outcomes may mend that."""
+
+
 def check_lot(units: Units) -> None:
     """GateStop if the arms are not as large as the lot says (sample ratio mismatch): then it was no lot, or rows are missing."""
     if units.odds is None:
@@ -171,12 +175,12 @@ def check_lot(units: Units) -> None:
 
 
 def check_size(units: Units) -> None:
-    """GateStop if an arm has too few people who converted, or who did not, for any learner to be judged out of fold."""
+    """TooSmall if an arm has too few people who converted, or who did not, for any learner to be judged out of fold."""
     for arm, name in ((1, "treatment"), (0, "control")):
         mine = units.outcome[units.treated == arm]
         rarer = int(min(mine.sum(), len(mine) - mine.sum()))
         if rarer < MIN_PER_CLASS:
-            raise GateStop(
+            raise TooSmall(
                 f"too small: of {len(mine):,} units of the {name} arm {mine.sum():,.0f} converted, {MIN_PER_CLASS} are needed of "
                 "those who did and of those who did not; wait for more outcomes, or let more people in"
             )

@@ -97,7 +97,22 @@ GATES: dict[str, Gate] = {
         Gate(
             "ingest-ga4",
             14,
-            (GateTable("ga4.ga4_events", origin="platforms"), GateTable("ga4.ga4_daily", origin="platforms")),
+            (
+                GateTable("ga4.ga4_events", origin="platforms"),
+                GateTable("ga4.ga4_daily", origin="platforms"),
+                # Not every advertiser's systems report events of their own.
+                GateTable("gaelp_users.server_events", needs_rows=False, is_sparse=True, origin="platforms"),
+            ),
+        ),
+        # Visits of 90 days before an assignment and of a month after it; an advertiser may have no experiment.
+        Gate(
+            "fit-uplift",
+            121,
+            (
+                GateTable("gaelp_users.experiments", needs_rows=False, is_sparse=True, origin="platforms"),
+                GateTable("gaelp_users.experiment_assignments", needs_rows=False, is_sparse=True, origin="platforms"),
+                GateTable("gaelp_users.journey_sessions", needs_rows=False, is_sparse=True, origin="platforms"),
+            ),
         ),
         Gate(
             "estimate-maturity",

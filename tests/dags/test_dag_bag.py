@@ -14,7 +14,10 @@ from airflow.sdk import DAG, BaseOperator
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
-IMAGES = {image: f"europe-docker.pkg.dev/project/aelp2/{image}@sha256:{'0' * 64}" for image in ("ads", "mmm", "report")}
+IMAGES = {
+    image: f"europe-docker.pkg.dev/project/aelp2/{image}@sha256:{'0' * 64}"
+    for image in ("ads", "identity", "learn", "mmm", "report")
+}
 AELP2 = ROOT / ".venv" / "bin" / "aelp2"
 _DAG_KEYS = {"schedule", "catchup", "max_active_runs", "tags", "doc_md", "dagrun_timeout", "max_active_tasks"}
 _LOOP = {f"{name}_daily" for name in ("ads_ingest", "budget_plan", "budget_approval", "budget_canary", "budget_watch")} | {
@@ -265,6 +268,16 @@ def test_a_watch_that_failed_holds_no_rollback_up_and_promotes_nothing(composer_
     rules = {task.task_id: task.trigger_rule.value for task in watch.tasks}
     assert (rules["roll_back_changes"], rules["promote_changes"]) == ("all_done", "none_failed_min_one_success")
     assert {"watch_canary", "roll_back_changes"} <= watch.get_task("promote_changes").upstream_task_ids
+
+
+def test_an_advertiser_without_experiments_or_server_events_has_no_red_dag(composer_bag: dict[str, DAG]) -> None:
+    """Their tasks are skipped (99); the gates after them run all the same, and a failure still stops the line."""
+    for dag_id, source in (("uplift_weekly", "import_assignments"), ("ga4_ingest_daily", "ingest_events")):
+        gate = composer_bag[dag_id].get_task("validate_tables")
+        assert source in gate.upstream_task_ids
+        assert gate.trigger_rule.value == "none_failed", dag_id
+    uplift = composer_bag["uplift_weekly"]
+    assert {"import_assignments", "validate_tables", "fit_uplift"} == _upstream(uplift.get_task("plan_audiences"))
 
 
 def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG]) -> None:

@@ -23,6 +23,9 @@ NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 DAY = date(2026, 3, 2)
 
 
+SCORES = "models.segment_scores_daily"
+
+
 def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -184,3 +187,27 @@ def test_twice_is_as_once_and_old_scores_are_none(warehouse: Warehouse, run: Cal
     run()
     assert plans(warehouse).equals(first)
     assert members(warehouse).height == rows > 0
+
+
+def plan_all(warehouse: Warehouse) -> Result:
+    return CliRunner().invoke(cli, ["plan-audiences", "--run-date", str(DAY)])
+
+
+def test_without_a_name_every_experiment_with_causal_scores_is_planned(warehouse: Warehouse) -> None:
+    """The causal one is planned, the observational one is named and left alone."""
+    store(warehouse)
+    scores = warehouse.query(f"SELECT {', '.join(load_contract(SCORES).columns)} FROM {SCORES}")
+    seen = scores.with_columns(experiment_id=pl.lit("seen"), effect_kind=pl.lit("observational"))
+    warehouse.append(SCORES, seen)
+    result = plan_all(warehouse)
+    assert result.exit_code == 0, result.output
+    assert "seen: no audience; its scores are observational" in result.output
+    assert plans(warehouse)["experiment_id"].unique().to_list() == ["holdout"]
+
+
+def test_without_causal_scores_there_is_nothing_to_do(warehouse: Warehouse) -> None:
+    """No scores, or only observational ones: exit code 99, so the DAG is skipped and not red."""
+    assert isinstance(plan_all(warehouse).exception, NothingToDo)
+    store(warehouse, kind="observational")
+    assert isinstance(plan_all(warehouse).exception, NothingToDo)
+    assert plans(warehouse).is_empty()

@@ -106,6 +106,13 @@ def rows(export: Ga4Export, day: int, kind: str = "") -> int | None:
     return int(pq.read_metadata(file).num_rows) if file.exists() else None
 
 
+def test_every_purchase_has_an_order_of_its_own(export: Ga4Export) -> None:
+    """No two purchases share an order id: GA4 and the business's own events are joined on it."""
+    frames = [export.events(day).events.filter(pl.col("event_name") == "purchase") for day in range(HISTORY - 30, HISTORY)]
+    orders = pl.concat(frames)["transaction_id"]
+    assert orders.n_unique() == len(orders) > 300
+
+
 @pytest.mark.slow
 def test_files_come_grow_and_go_as_googles_do(export: Ga4Export) -> None:
     """Yesterday is intraday, the day before has both tables, a daily table gains rows for three days and then is final."""

@@ -242,3 +242,49 @@ def test_what_stops_the_job(warehouse: Warehouse, run: Callable[..., Result]) ->
 )
 def test_a_price_that_is_none_is_refused(run: Callable[..., Result], options: tuple[str, ...], message: str) -> None:
     assert message in str(run(*options).exception)
+
+
+def fit_all(run_date: str = "2026-03-02") -> Result:
+    arguments = ["fit-uplift", "--run-date", run_date, "--replicates", "20", "--active-days", "30"]
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.mark.slow
+def test_without_a_name_every_experiment_that_is_ready_is_fitted(warehouse: Warehouse) -> None:
+    """The large one is fitted, one too small and one under way wait, and the run is a good one."""
+    store_trial(warehouse, 2000)
+    store_trial(warehouse, 60, seed=2, experiment_id="small")
+    result = fit_all()
+    assert result.exit_code == 0, result.output
+    assert "holdout: 2,000 units" in result.output
+    assert "small waits: too small: of" in result.output
+    assert read(warehouse, "uplift_segment_daily")["experiment_id"].unique().to_list() == ["holdout"]
+    early = fit_all("2026-02-01")  # nobody's four weeks are over
+    assert isinstance(early.exception, NothingToDo)
+
+
+def test_without_any_experiment_there_is_nothing_to_do(warehouse: Warehouse) -> None:
+    """Exit code 99: an advertiser without experiments has a DAG that is skipped and not red."""
+    result = fit_all()
+    assert isinstance(result.exception, NothingToDo)
+    assert "no experiment was imported" in str(result.exception)
+
+
+@pytest.mark.slow
+def test_a_broken_lot_stops_no_other_experiment(warehouse: Warehouse) -> None:
+    """The others are fitted, then the job ends with 3 and names the broken one."""
+    store_trial(warehouse, 2000)
+    store_trial(warehouse, 2000, seed=2, experiment_id="broken")
+    rows = warehouse.query(
+        "SELECT unit_id FROM gaelp_users.experiment_assignments WHERE experiment_id = 'broken' AND arm = 'control'"
+    )
+    warehouse.delete(
+        "gaelp_users.experiment_assignments",
+        column="unit_id",
+        values=rows["unit_id"].to_list()[:400],
+        where={"experiment_id": "broken"},
+    )
+    result = fit_all()
+    assert isinstance(result.exception, GateStop)
+    assert "1 of 2 experiments cannot be fitted: broken: sample ratio mismatch" in str(result.exception)
+    assert read(warehouse, "uplift_segment_daily")["experiment_id"].unique().to_list() == ["holdout"]
