@@ -63,14 +63,11 @@ def write_sessions(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
 
     # A visit that began the evening before is seen whole and left to its own day.
     window = {"start_date": start - timedelta(days=1), "end_date": end}
-    visits, tags, orders = (
-        warehouse.query_file(f"gaelp_users/journey_{part}/query.sql", window) for part in ("visits", "tags", "purchases")
-    )
-    bots = visits["excluded_reason"].eq("bot").fill_null(False)
-    sessions = to_sessions(visits.filter(~bots), tags, orders)
+    parts, orders = (warehouse.query_file(f"gaelp_users/journey_{part}/query.sql", window) for part in ("visits", "purchases"))
+    sessions = to_sessions(parts.filter(~parts["is_bot"]), orders)
     sessions = sessions.filter((sessions["session_start_date"] >= start) & (sessions["session_start_date"] < end))
     warehouse.replace_partitions("gaelp_users.journey_sessions", sessions, partitions=_days(start, end))
-    return {"visits": sessions.height, "left_out": int(bots.sum())}
+    return {"visits": sessions.height, "left_out": int(parts["is_bot"].sum())}
 
 
 def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, float]:
@@ -78,7 +75,7 @@ def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
     import polars as pl
 
     from tasks.core.clock import utc_now
-    from tasks.identity.journeys import first_day_to_read, to_touchpoints
+    from tasks.identity.journeys import first_day_to_read, steps_of, to_touchpoints
 
     context = first_day_to_read(start)
     now, days = pl.lit(utc_now()).alias("loaded_at"), _days(start, end)
@@ -86,13 +83,12 @@ def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
     touches = to_touchpoints(visits, end).filter(pl.col("touch_date") >= start).with_columns(now)
     warehouse.replace_partitions("gaelp_users.persistent_touchpoints", touches, partitions=days)
     window = {"start_date": start, "end_date": end, "context_date": context}
-    paths = warehouse.query_file("models/journey_paths_counted/query.sql", window)
-    paths = paths.join(_currencies(visits), on="property_id", how="left").with_columns(now)
+    counted = warehouse.query_file("models/journey_paths_counted/query.sql", window)
+    paths = counted.join(_currencies(visits), on="property_id", how="left").with_columns(now)
     # Before a property's first purchase its currency is not known, and a path needs none: nothing was paid.
     paths = paths.filter(pl.col("currency_code").is_not_null())
     warehouse.replace_partitions("models.journey_paths_daily", paths, partitions=days)
-    steps = warehouse.query_file("models/journey_steps_counted/query.sql", window).with_columns(now)
-    warehouse.replace_partitions("models.journey_transitions_daily", steps, partitions=days)
+    warehouse.replace_partitions("models.journey_transitions_daily", steps_of(counted).with_columns(now), partitions=days)
     return {
         "journeys": float(paths["conversions"].sum()) + float(paths["null_journeys"].sum()),
         "conversions": float(paths["conversions"].sum()),

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tasks.cli import cli
+from tasks.core.channel_groups import CLICK_IDS, load_rules
 from tasks.core.contracts import load_contract
 from tasks.core.errors import GateStop
 from tasks.core.settings import load_settings
@@ -64,10 +65,12 @@ def store(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
     warehouse.merge("ga4.ga4_events", pl.DataFrame(list(rows), schema=load_contract("ga4.ga4_events").polars_schema()))
 
 
-def person(warehouse: Warehouse, cookie: str, person_id: str | None, reason: str | None = None) -> None:
+def person(
+    warehouse: Warehouse, value: str, person_id: str | None, reason: str | None = None, kind: str = "user_pseudo_id"
+) -> None:
     row = {
-        "id_kind": "user_pseudo_id",
-        "id": cookie,
+        "id_kind": kind,
+        "id": value,
         "person_id": person_id,
         "excluded_reason": reason,
         "first_seen_at": NOW,
@@ -216,3 +219,130 @@ def test_two_currencies_stop_the_job_by_name(warehouse: Warehouse, run: Callable
     result = run()
     assert isinstance(result.exception, GateStop)
     assert "mixed currencies: property 42 was paid in EUR, USD" in str(result.exception)
+
+
+# --- whose visit it is
+
+
+def user(number: int) -> str:
+    return f"{number:064x}"
+
+
+def signed_in(warehouse: Warehouse, number: int, person_id: str | None, reason: str | None = None) -> None:
+    person(warehouse, user(number), person_id, reason, kind="user_id_hash")
+
+
+ANN, BOB = "a" * 32, "b" * 32
+OF_WHOM = "session_key, person_id, events, conversions, value_micros, channel_group"
+
+
+def test_two_people_on_one_cookie_have_their_own_sessions(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """A tablet on which Ann and Bob sign in: each visit is of who signed in, the one without a sign-in is the tablet's."""
+    person(warehouse, "tablet", None, "shared_device")
+    signed_in(warehouse, 1, ANN)
+    signed_in(warehouse, 2, BOB)
+    store(
+        warehouse,
+        event("tablet", 0, source="google", medium="cpc"),
+        event("tablet", 0, minute=5, user_id_hash=user(1)),
+        event("tablet", 1, user_id_hash=user(2), source="newsletter", medium="email"),
+        purchase("tablet", 1, "1", user_id_hash=user(2)),
+        event("tablet", 2),
+        purchase("tablet", 3, "2", user_id_hash=user(1)),
+    )
+    assert run().exit_code == 0
+    sessions = read(warehouse, "gaelp_users.journey_sessions", "session_key")
+    assert sessions["person_id"].to_list() == [ANN, BOB, "cookie:tablet", ANN]
+    assert paths(warehouse) == {"Paid Search > Direct": (1.0, 50, 0), "Email": (1.0, 50, 0), "Direct": (0.0, 0, 1)}
+
+
+def test_who_signs_in_on_the_cookie_of_another_is_not_that_person(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """The laptop is nearly always Ann's; the evening Bob signs in on it is Bob's."""
+    person(warehouse, "laptop", ANN)
+    signed_in(warehouse, 2, BOB)
+    store(warehouse, event("laptop", 0), event("laptop", 1, user_id_hash=user(2)))
+    assert run().exit_code == 0
+    assert read(warehouse, "gaelp_users.journey_sessions", "session_key")["person_id"].to_list() == [ANN, BOB]
+
+
+def test_people_who_take_turns_within_a_session_each_have_a_visit(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """What came before the first sign-in is Bob's; Ann's part has a key of its own; tags and orders go to whose they are."""
+    person(warehouse, "tablet", None, "shared_device")
+    signed_in(warehouse, 1, ANN)
+    signed_in(warehouse, 2, BOB)
+    signed_in(warehouse, 3, BOB)  # a second account of his
+    store(
+        warehouse,
+        event("tablet", 0, source="google", medium="cpc"),
+        event("tablet", 0, minute=1, user_id_hash=user(2)),
+        event("tablet", 0, minute=2, user_id_hash=user(1), source="newsletter", medium="email"),
+        purchase("tablet", 0, "1", minute=3, user_id_hash=user(1)),
+        event("tablet", 0, minute=4, user_id_hash=user(3)),
+        purchase("tablet", 0, "2", minute=5, user_id_hash=user(3), value_micros=7_000_000),
+        purchase("tablet", 0, "3", minute=6, value_micros=1_000_000),
+    )
+    for _ in range(2):
+        assert run().exit_code == 0
+        sessions = warehouse.query(f"SELECT {OF_WHOM} FROM gaelp_users.journey_sessions ORDER BY session_key").rows()
+        assert sessions == [
+            ("tablet.s0", BOB, 5, 2.0, 8_000_000, "Paid Search"),
+            ("tablet.s0.2", ANN, 2, 1.0, 50_000_000, "Email"),
+        ]
+
+
+def test_signing_in_half_way_makes_no_second_visit(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """One person, before and after the sign-in: one visit with the first tag, also where the account is nobody's."""
+    signed_in(warehouse, 1, ANN)
+    signed_in(warehouse, 2, None, "shared_account")
+    for cookie, number in (("a", 1), ("b", 2)):
+        tag = {"source": "newsletter", "medium": "email"}
+        store(warehouse, event(cookie, 0, **tag), event(cookie, 0, minute=9, user_id_hash=user(number), source="google"))
+    assert run().exit_code == 0
+    found = warehouse.query(f"SELECT {OF_WHOM} FROM gaelp_users.journey_sessions ORDER BY session_key").rows()
+    assert found == [("a.s0", ANN, 2, 0.0, 0, "Email"), ("b.s0", "cookie:b", 2, 0.0, 0, "Email")]
+
+
+def test_a_click_tells_who_it_was_where_the_cookie_does_not(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """The order that the shop's system reported with the click made Ann known; on her own cookie the cookie decides."""
+    person(warehouse, "kiosk", None, "shared_device")
+    person(warehouse, "bobs", BOB)
+    person(warehouse, "click-1", ANN, kind="gclid")
+    store(warehouse, event("kiosk", 0, gclid="click-1"), event("kiosk", 1, gclid="click-2"), event("bobs", 0, gclid="click-1"))
+    assert run().exit_code == 0
+    sessions = read(warehouse, "gaelp_users.journey_sessions", "session_key")
+    assert sessions["person_id"].to_list() == [BOB, ANN, "cookie:kiosk"]
+
+
+def test_without_consent_signing_in_tells_nothing(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """Neither in an event without consent nor on a cookie whose owner took it back."""
+    signed_in(warehouse, 1, ANN)
+    person(warehouse, "left", "c" * 32, "no_consent")
+    store(
+        warehouse,
+        event("asked", 0, user_id_hash=user(1), is_analytics_consented=False),
+        event("left", 0, user_id_hash=user(1)),
+    )
+    assert run().exit_code == 0
+    sessions = read(warehouse, "gaelp_users.journey_sessions", "session_key")
+    assert sessions["person_id"].to_list() == ["cookie:asked", "c" * 32]
+
+
+@pytest.mark.parametrize(("first", "second"), list(pairwise(CLICK_IDS)))
+def test_of_two_click_ids_the_first_of_the_rule_table_decides(
+    warehouse: Warehouse, run: Callable[..., Result], first: str, second: str
+) -> None:
+    """The query names the kinds in the order of channel_groups.yaml."""
+    store(warehouse, event("a", 0, **{first: "x", second: "y"}))
+    assert run().exit_code == 0
+    session = read(warehouse, "gaelp_users.journey_sessions", "session_key").row(0, named=True)
+    assert (session["source"], session["medium"]) == load_rules().click_ids[first]
+
+
+def test_the_first_tag_does_not_depend_on_the_order_of_rows(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """Two tagged events of one microsecond: the one with the smaller id decides, whichever was stored first."""
+    one = {"source": "google", "medium": "cpc", "event_id": "1"}
+    two = {"source": "newsletter", "medium": "email", "event_id": "2"}
+    store(warehouse, event("a", 0, **one), event("a", 0, **two), event("b", 0, **two | {"event_id": "4"}))
+    store(warehouse, event("b", 0, **one | {"event_id": "3"}))
+    assert run().exit_code == 0
+    assert read(warehouse, "gaelp_users.journey_sessions", "session_key")["channel_group"].to_list() == ["Paid Search"] * 2

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ def visits(*rows: tuple[str, float, str, int]) -> pl.DataFrame:
             {
                 "property_id": "1",
                 "person_id": person,
+                "user_pseudo_id": person,
                 "session_key": f"{person}-{number}",
                 "session_start_at": START + timedelta(days=day),
                 "session_start_date": (START + timedelta(days=day)).date(),
@@ -32,7 +34,7 @@ def visits(*rows: tuple[str, float, str, int]) -> pl.DataFrame:
             for number, (person, day, channel, conversions) in enumerate(rows)
         ],
         schema={
-            "property_id": pl.String, "person_id": pl.String, "session_key": pl.String,
+            "property_id": pl.String, "person_id": pl.String, "user_pseudo_id": pl.String, "session_key": pl.String,
             "session_start_at": pl.Datetime("us", "UTC"), "session_start_date": pl.Date, "channel_group": pl.String,
             "conversions": pl.Float64, "value_micros": pl.Int64, "currency_code": pl.String,
         },
@@ -140,3 +142,19 @@ def test_whole_columns_give_what_a_loop_gives(rows: list[tuple[str, int, str, in
     touches = to_touchpoints(frame, RUN_DATE)
     assert sorted(touches["session_key"]) == sorted(frame["session_key"])
     assert touches.filter("is_last_touch")["conversions"].sum() == frame["conversions"].sum()
+
+
+def test_visits_of_one_microsecond_can_be_two_journeys() -> None:
+    """On two devices at once, the first one buys: the journeys have different names, also on the next day."""
+    frame = visits(("p", 0, "Search", 1), ("p", 0, "Direct", 1), ("p", 0, "Email", 0))
+    names = to_touchpoints(frame, RUN_DATE)["journey_id"].to_list()
+    assert len(set(names)) == 3
+    assert to_touchpoints(frame.reverse(), RUN_DATE)["journey_id"].to_list() == names
+
+
+def test_people_whose_hashes_are_the_same_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order by hash falls back on the names where two persons share one."""
+    frame = visits(("p", 0, "Search", 0), ("q", 1, "Email", 1), ("p", 2, "Direct", 1), ("q", 3, "Search", 0))
+    expected = journeys(frame)
+    monkeypatch.setattr(pl.Expr, "hash", lambda self: pl.lit(7, dtype=pl.UInt64))
+    assert journeys(frame) == expected

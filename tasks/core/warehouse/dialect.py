@@ -31,7 +31,8 @@ _DUCKDB_TYPES = {
 _STRUCTURE: frozenset[type[exp.Expr]] = frozenset(
     {
         exp.Add, exp.Alias, exp.Between, exp.Boolean, exp.Bracket, exp.CTE, exp.Column, exp.DataType, exp.Distinct, exp.Dot,
-        exp.DPipe, exp.EQ, exp.Except, exp.From, exp.GT, exp.GTE, exp.Group, exp.Having, exp.Identifier, exp.IgnoreNulls, exp.In,
+        exp.DPipe, exp.EQ, exp.Except, exp.From, exp.GT, exp.GTE, exp.Group, exp.Having, exp.HavingMax, exp.Identifier,
+        exp.IgnoreNulls, exp.In,
         exp.Intersect, exp.Interval, exp.Is, exp.Join, exp.JSONPath, exp.JSONPathKey, exp.JSONPathRoot, exp.JSONPathSubscript,
         exp.LT, exp.LTE, exp.Like, exp.Limit, exp.Literal, exp.Mul, exp.NEQ, exp.Neg, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ,
         exp.Offset, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.PropertyEQ, exp.Qualify, exp.RawString, exp.Select,
