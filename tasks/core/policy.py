@@ -39,6 +39,7 @@ class Policy:
     | unit_micros | amounts are multiples of this |
     | budget_floor_micros, budget_ceiling_micros | bounds by budget id |
     | fixed_campaign_ids | campaigns whose budgets are never changed |
+    | remarketing_campaign_ids | campaigns that show ads to earlier visitors: the MMM splits their channels in two |
     | allow_total_growth | True: increases need not be paid for by decreases |
     | risk_aversion | weight of the bad tail in the plan's objective, 0 = expected value only |
     | approval_hours | life of a change set, from proposal |
@@ -61,6 +62,7 @@ class Policy:
     budget_floor_micros: Mapping[str, int] = field(default_factory=dict)
     budget_ceiling_micros: Mapping[str, int] = field(default_factory=dict)
     fixed_campaign_ids: tuple[str, ...] = ()
+    remarketing_campaign_ids: tuple[str, ...] = ()
     allow_total_growth: bool = False
     risk_aversion: Decimal = Decimal("0.5")
     approval_hours: int = 24
@@ -178,6 +180,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "budget_floor_micros": _amounts,
     "budget_ceiling_micros": _amounts,
     "fixed_campaign_ids": _strings,
+    "remarketing_campaign_ids": _strings,
     "allow_total_growth": _boolean,
     "risk_aversion": _decimal(_ZERO, Decimal(10)),
     "approval_hours": _integer(1, 72),

@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.core.errors import GateStop
 from tasks.core.response import ResponseDraws, draws_by_channel, marginal_response, weekly_response
+from tasks.core.segments import UNSPLIT, Split
 from tasks.decide.optimiser import Curves, Floats
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PLATFORMS = "platforms"  # the MMM source that is the ad platforms themselves
 
 @dataclass(frozen=True)
 class LiveModel:
-    """The reviewed run that is live for a source."""
+    """The reviewed run that is live for a source. ``split``: which of its channels are parts of one, and by which campaigns."""
 
     run_id: str
     run_date: date
@@ -34,6 +35,7 @@ class LiveModel:
     window_start_date: date
     window_end_date: date
     curves: Curves
+    split: Split = UNSPLIT
 
 
 def curves_of(draws: Mapping[str, ResponseDraws], period_days: int) -> Curves:
@@ -86,4 +88,5 @@ def read_live_model(warehouse: Warehouse, source: str, target: str, run_date: da
         window_start_date=run["window_start_date"],
         window_end_date=run["window_end_date"],
         curves=curves_of(draws, run["period_days"]),
+        split=Split(tuple(run["split_channels"] or ()), tuple(run["remarketing_campaign_ids"] or ())),
     )

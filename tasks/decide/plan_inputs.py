@@ -16,6 +16,7 @@ from tasks.core.ledger import Ledger, SetHistory, moves_of
 from tasks.core.ledger import Row as LedgerRow
 from tasks.core.money import MICROS
 from tasks.core.policy import Policy
+from tasks.core.segments import UNSPLIT, Split
 from tasks.core.transitions import FINAL
 from tasks.decide.budget_state import Budget
 from tasks.decide.live_model import PLATFORMS, LiveModel
@@ -58,7 +59,7 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     through = _check_fresh(warehouse, platform, policy, run_date)
     # West of UTC the day before the run date is not over when data load. A mean over whole days must not count it as empty.
     end = through + timedelta(days=1)
-    recent = _channel_spend(warehouse, platform, end, RECENT_DAYS, RECENT_DAYS)
+    recent = _channel_spend(warehouse, platform, end, RECENT_DAYS, RECENT_DAYS, model.split)
     blended = _blended_cac(warehouse, model, platform, through)
     own_target = policy.target_cac_micros if model.target == "new_customers" else None
     histories = Ledger(warehouse).histories(platform)
@@ -69,13 +70,13 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
     switches = warehouse.query_file("control/plan_switches/query.sql").filter("is_on").to_dicts()
     return PlanInputs(
         platform=platform,
-        budgets=_budgets(warehouse, platform, run_date, end, today, changes, histories, switches),
+        budgets=_budgets(warehouse, model.split, platform, run_date, end, today, changes, histories, switches),
         spend=_spend(warehouse, model, platform, recent),
         target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
         blended_cac=blended,
         used_micros=used_in_window(changes, histories, run_date),
         data_through_date=through,
-        notes=_notes(model, switches),
+        notes=_notes(model, policy, switches),
     )
 
 
@@ -89,11 +90,24 @@ def check_currencies(codes: Iterable[str], model_currency: str) -> None:
         )
 
 
-def _channel_spend(warehouse: Warehouse, platform: str, end: date, days: int, period_days: int) -> pl.DataFrame:
-    return warehouse.query_file(
+def _channel_spend(
+    warehouse: Warehouse, platform: str, end: date, days: int, period_days: int, split: Split = UNSPLIT
+) -> pl.DataFrame:
+    """Spend by account, period and channel; a channel of ``split`` comes as two rows, each with the name of its part."""
+    import polars as pl
+
+    spend = warehouse.query_file(
         "control/plan_channel_spend/query.sql",
-        {"platform": platform, "start_date": end - timedelta(days=days), "end_date": end, "period_days": period_days},
+        {
+            "platform": platform,
+            "start_date": end - timedelta(days=days),
+            "end_date": end,
+            "period_days": period_days,
+            "remarketing_campaign_ids": list(split.campaign_ids),
+        },
     )
+    names = [split.name(channel, part) for channel, part in spend.select("channel", "is_remarketing").iter_rows()]
+    return spend.with_columns(pl.Series("channel", names, dtype=pl.String))
 
 
 def _check_fresh(warehouse: Warehouse, platform: str, policy: Policy, run_date: date) -> date:
@@ -158,7 +172,7 @@ def cost_per_outcome(spend: float, outcomes: pl.DataFrame, target: str, source: 
 def _spend(warehouse: Warehouse, model: LiveModel, platform: str, recent: pl.DataFrame) -> ChannelSpend:
     days = (model.window_end_date - model.window_start_date).days + 1
     days -= days % model.period_days
-    seen = _channel_spend(warehouse, platform, model.window_end_date + timedelta(days=1), days, model.period_days)
+    seen = _channel_spend(warehouse, platform, model.window_end_date + timedelta(days=1), days, model.period_days, model.split)
     periods = days // model.period_days
     table = np.zeros((len(model.curves.channels), periods))
     current = np.zeros(len(model.curves.channels))
@@ -174,6 +188,7 @@ def _spend(warehouse: Warehouse, model: LiveModel, platform: str, recent: pl.Dat
 
 def _budgets(
     warehouse: Warehouse,
+    split: Split,
     platform: str,
     run_date: date,
     end: date,
@@ -214,7 +229,7 @@ def _budgets(
                 reference_count=row["reference_count"],
                 campaign_ids=tuple(sorted(row["member_campaign_ids"])),
                 enabled_campaign_ids=tuple(sorted(row["enabled_campaign_ids"] or ())),
-                channels=tuple(sorted(row["channels"])),
+                channels=split.names(row["channels"], row["member_campaign_ids"]),
                 recent_spend_micros=int(seen.get("recent_spend_micros", 0)) // RECENT_DAYS,
                 month_to_date_micros=int(seen.get("month_to_date_micros", 0)),
                 month_days=(end - month_start).days,
@@ -286,7 +301,7 @@ def used_in_window(changes: Iterable[Row], histories: Sequence[SetHistory], run_
     return {account: caps.used_daily_micros(own[account], logged[account], midnight) for account in sorted({*own, *logged})}
 
 
-def _notes(model: LiveModel, switches: Sequence[Row]) -> tuple[str, ...]:
+def _notes(model: LiveModel, policy: Policy, switches: Sequence[Row]) -> tuple[str, ...]:
     notes = [
         f"the kill switch is on ({s['why']}, by {s['actor']}): nothing of this plan is applied until `aelp2 kill --off`"
         for s in switches
@@ -297,5 +312,10 @@ def _notes(model: LiveModel, switches: Sequence[Row]) -> tuple[str, ...]:
     if model.source == PLATFORMS and model.target != "new_customers":
         notes.append(
             f"the live model explains {model.target}: costs are per currency unit of it, the policy's target CAC is not used"
+        )
+    if model.split.campaign_ids != policy.remarketing_campaign_ids:
+        notes.append(
+            f"MMM run {model.run_id} was not split by the policy's present remarketing_campaign_ids; the plan keeps to the "
+            "run's own split, the next fit takes the list up as far as its channels can be told apart"
         )
     return tuple(notes)

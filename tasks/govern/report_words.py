@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 
 from tasks.core.money import MICROS, format_micros
+from tasks.core.segments import PROSPECTING, REMARKETING, whole
 
 OUTCOMES = {"new_customers": "new customers", "revenue": "revenue"}
 PERIODS = {1: "day", 7: "week"}
@@ -119,13 +120,17 @@ GLOSSARY = {
 
 def channel_name(code: str) -> str:
     """``SEARCH_NONBRAND`` as a person writes it; a name brought by an import only loses its underscores."""
+    if code.isupper() and whole(code) in _CHANNELS and whole(code) != code:
+        return f"{_CHANNELS[whole(code)]}{code.removeprefix(whole(code)).replace('_', ', ').lower()}"
     plain = code.replace("_", " ")
     return _CHANNELS.get(code, plain.capitalize() if code.isupper() else plain)
 
 
 def readable(text: str) -> str:
     """A sentence out of a table, with the platforms' channels by their names."""
-    return re.sub("|".join(rf"\b{code}\b" for code in _CHANNELS), lambda found: _CHANNELS[found[0]], text)
+    return re.sub(
+        "|".join(rf"\b{code}(?:{PROSPECTING}|{REMARKETING})?\b" for code in _CHANNELS), lambda found: channel_name(found[0]), text
+    )
 
 
 def disagreement(detail: str) -> str:

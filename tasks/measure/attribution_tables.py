@@ -13,13 +13,15 @@ import polars as pl
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
 from tasks.core.money import MICROS
+from tasks.core.segments import whole
 from tasks.measure.attribution import METHODS, Floats, Method, Paths, attribute
 
 if TYPE_CHECKING:
     from tasks.core.warehouse import Warehouse
 
 CHECKED: tuple[Method, ...] = ("markov_1", "last")
-# Media channels of the ad platforms → channel group of the visits they bring (tasks/core/channel_groups.yaml).
+# Media channels of the ad platforms → channel group of the visits they bring (tasks/core/channel_groups.yaml). Parts of a
+# split channel bring visits of the same group. docs/how-to/experiments-and-mmm.md shows the table; a test compares.
 GROUP_OF_CHANNEL = {
     "SEARCH_BRAND": "Paid Search",
     "SEARCH_NONBRAND": "Paid Search",
@@ -166,12 +168,10 @@ def mmm_shares(warehouse: Warehouse, run_date: date) -> ModelShares | None:
             "SELECT channel, current_spend_micros FROM models.mmm_allocations WHERE run_id = @run_id", {"run_id": run_id}
         ).iter_rows()
     )
-    groups = tuple(sorted({GROUP_OF_CHANNEL[channel] for channel in draws if channel in GROUP_OF_CHANNEL}))
+    group_of = {channel: GROUP_OF_CHANNEL.get(whole(channel)) for channel in draws}
+    groups = tuple(sorted({group for group in group_of.values() if group}))
     outcome = np.stack(
-        [
-            sum(weekly_response(spend[c] / MICROS, d) for c, d in draws.items() if GROUP_OF_CHANNEL.get(c) == group)
-            for group in groups
-        ],
+        [sum(weekly_response(spend[c] / MICROS, d) for c, d in draws.items() if group_of[c] == group) for group in groups],
         axis=1,
     )
     return ModelShares(run_id, groups, Shares(_normed(outcome.mean(axis=0)), _normed(outcome)))

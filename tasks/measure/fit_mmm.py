@@ -16,7 +16,7 @@ from tasks.core.cli_options import run_date_option
 if TYPE_CHECKING:
     import polars as pl
 
-    from tasks.core.settings import Settings
+    from tasks.core.policy import Policy
     from tasks.core.warehouse import Warehouse
     from tasks.measure.mmm_config import MmmConfig
     from tasks.measure.mmm_data import MmmInput
@@ -86,12 +86,14 @@ def command(
 
     Reads complete Monday weeks before the run date (an import with weekly rows keeps its own weeks). The same data and
     configuration fitted before is reused. Causal lift tests (models.lift_tests) of the model's channels and days calibrate the
-    curves; the others are named in a warning. Nothing becomes live here: review-mmm judges the run first.
+    curves; the others are named in a warning. Campaigns that the policy lists as remarketing_campaign_ids become channels of
+    their own (NAME_REMARKETING beside NAME_PROSPECTING). Nothing becomes live here: review-mmm judges the run first.
 
     \b
     Example: aelp2 fit-mmm --run-date 2026-03-02
              aelp2 fit-mmm --run-date 2026-03-02 --source small_business --target revenue
     """
+    from tasks.core.policy import load_policy
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.core.xcom import push
@@ -101,10 +103,12 @@ def command(
     warehouse = open_warehouse(settings)
     config = MmmConfig(model=model or settings.mmm_model)
     config = replace(config, draws=draws or config.draws, seed=config.seed if seed is None else seed)
-    data = _load(warehouse, source, target, run_date, window_weeks, drop_channel, drop_control)
+    policy = load_policy(settings)
+    listed = policy.remarketing_campaign_ids if source == "platforms" else ()
+    data = _load(warehouse, source, target, run_date, window_weeks, drop_channel, drop_control, listed)
     if lift_tests:
         data = _calibrated(warehouse, data, config, run_date)
-    target_cost = target_cost or _policy_target(settings, source, target)
+    target_cost = target_cost or _policy_target(policy, source, target)
     run = run_id(source, target, data.sha256, config.sha256, target_cost)
     push({"run_id": run})
     if not refit and _fitted_before(warehouse, run):
@@ -129,12 +133,11 @@ def command(
     _publish(warehouse, data, config, run, run_date, target_cost)
 
 
-def _policy_target(settings: Settings, source: str, target: str) -> float | None:
+def _policy_target(policy: Policy, source: str, target: str) -> float | None:
     """What the policy lets one more customer cost, in currency units: the model's page and the plan name one target."""
     from tasks.core.money import MICROS
-    from tasks.core.policy import load_policy
 
-    micros = load_policy(settings).target_cac_micros
+    micros = policy.target_cac_micros
     return micros / MICROS if micros is not None and source == "platforms" and target == "new_customers" else None
 
 
@@ -146,8 +149,11 @@ def _load(
     weeks: int | None,
     drop_channels: tuple[str, ...],
     drop_controls: tuple[str, ...],
+    remarketing: tuple[str, ...],
 ) -> MmmInput:
+    """The model's input; channels in which campaigns of ``remarketing`` spend are split if both parts can be told apart."""
     from tasks.measure.mmm_data import assemble
+    from tasks.measure.mmm_segments import split_media
 
     # An import is a closed table that may be years old; of the platforms, old markets shall not shape the curves.
     weeks = weeks or (PLATFORM_WEEKS if source == "platforms" else None)
@@ -155,15 +161,30 @@ def _load(
     params = {"source": source, "start_date": start, "run_date": run_date}
     for table in ("ads.ads_campaign_performance", "ads.imported_media", "ads.business_outcomes", "ads.business_controls"):
         warehouse.create(table)
-    media, outcome, controls = (
-        warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("media", "outcome", "controls")
-    )
+    media = warehouse.query_file("models/mmm_media_weekly/query.sql", params | {"remarketing_campaign_ids": list(remarketing)})
+    outcome, controls = (warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("outcome", "controls"))
+    media, split, whole = split_media(media, remarketing)
+    for why in whole:
+        _LOG.warning("channel stays whole", why=why)
+    if unknown := _unknown(warehouse, remarketing, start, run_date):
+        _LOG.warning("campaigns of remarketing_campaign_ids have no spend in the window", campaign_ids=unknown)
     constant = sorted(set(_constant(controls)) - set(drop_controls))
     if constant:
         _LOG.warning("controls that never change in the window are left out", controls=constant, source_of_data=source)
-    return assemble(
+    data = assemble(
         source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=(*drop_controls, *constant)
     )
+    return replace(data, split=split)
+
+
+def _unknown(warehouse: Warehouse, campaign_ids: tuple[str, ...], start: date, run_date: date) -> list[str]:
+    """Those of ``campaign_ids`` that spent nothing in the window: old ones, or misspelt."""
+    spent = warehouse.query(
+        "SELECT DISTINCT campaign_id FROM ads.ads_campaign_performance WHERE campaign_id IN UNNEST(@remarketing_campaign_ids) "
+        "AND date >= @start_date AND date < @run_date AND cost_micros > 0",
+        {"remarketing_campaign_ids": list(campaign_ids), "start_date": start, "run_date": run_date},
+    )
+    return sorted(set(campaign_ids) - set(spent["campaign_id"]))
 
 
 def _calibrated(warehouse: Warehouse, data: MmmInput, config: MmmConfig, run_date: date) -> MmmInput:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tasks.core.errors import JobError
+from tasks.core.segments import UNSPLIT, Split
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +45,8 @@ class MmmInput:
     """T periods × G geos of spend for C channels, outcome and K controls.
 
     ``spend`` (T, G, C) in currency units per period; ``outcome`` (T, G) in customers or currency units; ``controls`` (T, G, K).
-    Geos and channels are sorted; ``geos == ("national",)`` for a model without regions. ``lift_tests`` calibrate the curves.
+    Geos and channels are sorted; ``geos == ("national",)`` for a model without regions. ``lift_tests`` calibrate the curves;
+    ``split`` says which channels are parts of one.
     """
 
     source: str
@@ -59,6 +61,7 @@ class MmmInput:
     control_names: tuple[str, ...]
     controls: Floats
     lift_tests: tuple[LiftTest, ...] = ()
+    split: Split = UNSPLIT
 
     @cached_property
     def sha256(self) -> str:
@@ -71,6 +74,8 @@ class MmmInput:
             digest.update(np.ascontiguousarray(np.round(values, 9)).tobytes())
         for test in sorted(map(astuple, self.lift_tests)):
             digest.update(repr(test).encode())
+        if self.split.channels:
+            digest.update(repr(self.split).encode())
         return digest.hexdigest()
 
     def first(self, periods: int) -> MmmInput:
@@ -154,22 +159,23 @@ def _check_periods(data: MmmInput) -> None:
             )
 
 
+def thin(spend: Floats) -> str | None:
+    """What is wrong with the (T,) national spend of a channel that no curve could be learned from; None if nothing is."""
+    if spend.max(initial=0) == 0:
+        return "has no spend in the window"
+    if np.ptp(spend) <= 1e-6 * spend.max():
+        return f"spends {spend[0]:g} in every period; its effect cannot be told from the baseline"
+    active = int((spend > 0).sum())
+    if active < MIN_ACTIVE_PERIODS:
+        return f"has spend in {active} periods, {MIN_ACTIVE_PERIODS} are needed for a curve"
+    return None
+
+
 def _check_channels(data: MmmInput) -> None:
     national = data.spend.sum(axis=1)
     for c, channel in enumerate(data.channels):
-        series = national[:, c]
-        remedy = f"leave it out with --drop-channel {channel}"
-        if series.max() == 0:
-            raise JobError(f"channel {channel} has no spend in the window; {remedy}")
-        if np.ptp(series) <= 1e-6 * series.max():
-            raise JobError(
-                f"channel {channel} spends {series[0]:g} in every period; its effect cannot be told from the baseline; {remedy}"
-            )
-        active = int((series > 0).sum())
-        if active < MIN_ACTIVE_PERIODS:
-            raise JobError(
-                f"channel {channel} has spend in {active} periods, {MIN_ACTIVE_PERIODS} are needed for a curve; {remedy}"
-            )
+        if why := thin(national[:, c]):
+            raise JobError(f"channel {channel} {why}; leave it out with --drop-channel {channel}")
 
 
 def _pivot(

@@ -54,6 +54,8 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "period_days": [data.period_days],
             "periods": [len(data.periods)],
             "channels": [list(data.channels)],
+            "split_channels": [list(data.split.channels)],
+            "remarketing_campaign_ids": [list(data.split.campaign_ids)],
             "geos": [list(data.geos)],
             "lift_tests": [[test.experiment_id for test in data.lift_tests]],
             "data_sha256": [data.sha256],
@@ -72,6 +74,8 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "fitted_at": [fitted_at],
         },
         schema_overrides={
+            "split_channels": pl.List(pl.String),
+            "remarketing_campaign_ids": pl.List(pl.String),
             "lift_tests": pl.List(pl.String), "r_hat_max": pl.Float64, "ess_min": pl.Float64, "divergences": pl.Int64
         },
     )  # fmt: skip

@@ -157,6 +157,7 @@ def test_every_rule_is_in_the_hash() -> None:
         "budget_floor_micros": {"b": 10_000},
         "budget_ceiling_micros": {"b": 10_000},
         "fixed_campaign_ids": ("1",),
+        "remarketing_campaign_ids": ("1",),
         "allow_total_growth": True,
         "allowed_accounts": ("google_ads:1",),
     }

@@ -51,6 +51,7 @@ VALUES: dict[str, object] = {
     "outcome_days": 28,
     "active_days": 30,
     "ids": ["x"],
+    "remarketing_campaign_ids": ["x"],
     "since": datetime(2026, 3, 2, tzinfo=UTC),
 }
 TYPES = {str: "STRING", int: "INT64", date: "DATE", datetime: "TIMESTAMP"}
