@@ -128,6 +128,7 @@ class LocalAirflow:
             "api_auth": {"jwt_secret": old.get("api_auth", "jwt_secret", fallback=secrets.token_urlsafe(48))},
             "scheduler": {
                 "scheduler_idle_sleep_time": 0.2,
+                "scheduler_heartbeat_sec": 1,  # the loop answers an approval after a beat
                 "trigger_timeout_check_interval": 2,
                 "scheduler_health_check_threshold": 60,
             },
