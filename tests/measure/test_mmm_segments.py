@@ -1,5 +1,6 @@
 """Prospecting and remarketing as channels of the model: the parts add up, thin ones stay whole, plan and report follow."""
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks.core.settings import load_settings
 from tasks.core.warehouse import open_warehouse
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.measure import mmm_fit
+from tasks.measure.attribution_tables import GROUP_OF_CHANNEL, mmm_shares
 from tasks.measure.mmm_data import MmmInput
 from tasks.measure.mmm_segments import split_media
 
@@ -231,3 +233,25 @@ def test_parts_are_named_after_their_channel() -> None:
     assert split.names(["PMAX", "YOUTUBE"], []) == ("PMAX", "YOUTUBE")
     assert split.names(["PMAX"], ["9"]) == ("PMAX",)
     assert [whole(name) for name in ("YOUTUBE_PROSPECTING", "YOUTUBE_REMARKETING", "YOUTUBE")] == ["YOUTUBE"] * 3
+
+
+def test_both_parts_stand_for_the_visits_of_their_channel(run: Callable[..., Result]) -> None:
+    """In the cross-check with attribution a split channel brings what it brought whole: the parts add up in its group."""
+    for job in ("fit-mmm", "review-mmm"):
+        assert run(job, "9004").exit_code == 0
+    warehouse = open_warehouse(load_settings())
+    shares = mmm_shares(warehouse, RUN_DATE)
+    assert shares is not None
+    assert shares.groups == ("Paid Search", "Paid Video")
+    outcome = dict(
+        warehouse.query("SELECT channel, outcome_current_mean FROM models.mmm_allocations").iter_rows()  # of the one run
+    )
+    video = outcome["YOUTUBE_PROSPECTING"] + outcome["YOUTUBE_REMARKETING"]
+    assert shares.shares.mean[1] == pytest.approx(video / (video + outcome["SEARCH_NONBRAND"]))
+
+
+def test_the_how_to_shows_which_channel_stands_for_which_group() -> None:
+    """The table people read is the one the code uses."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "experiments-and-mmm.md").read_text()
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z][A-Za-z -]+) \|$", page, flags=re.MULTILINE))
+    assert table == GROUP_OF_CHANNEL
