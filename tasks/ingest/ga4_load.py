@@ -165,8 +165,8 @@ class Ga4Load:
 
         now, frames, refused = utc_now(), [], []
         forgotten = read_forgotten(self.warehouse)
-        for table in chunk:
-            judged = judge(self.source.flat(table), table, self.salt, now)
+        for table, flat in zip(chunk, self.source.flats(chunk), strict=True):
+            judged = judge(flat, table, self.salt, now)
             kept = without_forgotten(judged.rows, forgotten, self.salt)
             frames.append(kept)
             refused += judged.refused

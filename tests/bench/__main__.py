@@ -28,6 +28,7 @@ BENCHES = {
     "gate": (ROOT / ".venv" / "bin" / "python", HERE / "bench_gate.py"),
     "warehouse": (ROOT / ".venv" / "bin" / "python", HERE / "bench_warehouse.py"),
     "mmm": (ROOT / ".venv" / "bin" / "python", HERE / "bench_mmm.py"),
+    "ga4": (ROOT / ".venv" / "bin" / "python", HERE / "bench_ga4.py"),
     "identity": (ROOT / ".venv" / "bin" / "python", HERE / "bench_identity.py"),
 }
 # How much a benchmark's peak may grow from the smallest to the largest number of rows and still count as flat.
@@ -99,6 +100,16 @@ def mmm_bars(result: dict[str, Any]) -> Iterator[Bar]:
     yield Bar(what, bar, measured, result["ours_s"] / result["default_s"], diagnostics)
 
 
+def ga4_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Events per second from the events table to sessions and touchpoints, and from the nested export to flat rows."""
+    wanted = result["bar_events_per_s"]
+    parts = (("sessions", "events to sessions and touchpoints, cold"), ("flatten", "GA4 export to flat rows"))
+    for part, what in parts:
+        rate, idle = result[f"{part}_events_per_s"], result[f"{part}_events_per_s_two_cores"]
+        used = f"{result[f'{part}_cpu_s']:.1f} s of processor, which two idle cores do at {idle / 1e6:.2f} M events/s"
+        yield Bar(what, f"≥ {wanted / 1e6:g} M events/s", f"{rate / 1e6:.2f} M events/s", wanted / rate, used)
+
+
 def identity_bars(result: dict[str, Any]) -> Iterator[Bar]:
     """Pairwise precision and recall, of events and of ids."""
     world, first = result["world"], result["world"]["first_run"]
@@ -119,6 +130,7 @@ BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
     "gate": gate_bars,
     "warehouse": warehouse_bars,
     "mmm": mmm_bars,
+    "ga4": ga4_bars,
     "identity": identity_bars,
 }
 

@@ -1,29 +1,41 @@
-"""How fast GA4 events come in: two million synthetic events of the nested export, flattened, judged and written. Prints JSON.
+"""How fast GA4 events come in and become sessions: prints JSON.
 
 `.venv/bin/python tests/bench/bench_ga4.py [--events 2000000]`
 
-The events are those of the sandbox's persons at a sampling rate of one, so names, parameters and their number per event are the
-export's own. ``flatten_s`` is the SQL that turns one export table into flat rows, ``judge_s`` the rules, hashes and row form that
-follow, ``write_s`` the transaction into ga4.ga4_events. ``cpu_s`` is the processor time of the same work over all threads; on a
-machine that does other things it is the steadier figure, and ``events_per_s_two_cores`` is events over half of it, what two idle
-cores make if the work spreads over both. Making the events is not counted.
+Two million synthetic events of the nested export, those of the sandbox's persons at a sampling rate of one, so that names,
+parameters and their number per event are the export's own:
+
+- ``flatten`` is the SQL that turns one export table into flat rows, ``judge`` the rules, hashes and row form that follow,
+  ``write`` the transaction into ga4.ga4_events;
+- ``sessions`` is `aelp2 build-journeys` as a process of its own, cold, from ga4.ga4_events to journey_sessions,
+  persistent_touchpoints, paths and steps. It reads the events twice over (the second time on other cookies), on thirty days, with
+  every cookie, user id and click known to be of a person.
+
+``cpu_s`` is the processor time of the same work over all threads; on a machine that does other things it is the steadier
+figure, and ``events_per_s_two_cores`` is events over half of it, what two idle cores make if the work spreads over both. Making
+the events is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
 HISTORY_DAYS, DAY = 120, date(2026, 3, 1)
+SESSION_DAYS, COPIES = 30, 2
 BAR_EVENTS_PER_S = 1_000_000
 
 
@@ -67,6 +79,49 @@ def timed(result: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:
     return done
 
 
+def spread(path: Path) -> int:
+    """Lay the events of the one day on thirty, COPIES times, and name the persons; returns how many events there are."""
+    import duckdb
+
+    from tasks.core.contracts import load_contract
+
+    event = "FLOOR(HASH(user_pseudo_id, session_id, copy) / 2**40)::BIGINT"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        connection.execute(
+            f"""CREATE TEMP TABLE spread AS SELECT * EXCLUDE (copy) REPLACE (
+                user_pseudo_id || '.' || copy AS user_pseudo_id, event_id || '.' || copy AS event_id,
+                SHA256(user_id_hash || copy) AS user_id_hash, SHA256(transaction_id_hash || copy) AS transaction_id_hash,
+                event_date - ({event} % {SESSION_DAYS})::INTEGER AS event_date,
+                event_at - INTERVAL (({event} % {SESSION_DAYS})) DAY AS event_at
+            ) FROM ga4.ga4_events, (SELECT UNNEST(RANGE({COPIES})) AS copy)"""
+        )
+        connection.execute("DELETE FROM ga4.ga4_events")
+        connection.execute("INSERT INTO ga4.ga4_events BY NAME FROM spread")
+        connection.execute("CREATE SCHEMA IF NOT EXISTS gaelp_users")
+        connection.execute(load_contract("gaelp_users.identity_nodes").duckdb_ddl())
+        for kind in ("user_pseudo_id", "user_id_hash", "gclid"):
+            connection.execute(
+                f"""INSERT INTO gaelp_users.identity_nodes BY NAME SELECT '{kind}' AS id_kind, {kind} AS id,
+                    MD5(MIN(user_pseudo_id)) AS person_id, MIN(event_at) AS first_seen_at, MAX(event_at) AS last_seen_at,
+                    MAX(event_date) AS last_seen_date, COUNT(*) AS event_count, MAX(loaded_at) AS stitched_at
+                    FROM spread WHERE {kind} IS NOT NULL GROUP BY {kind}"""
+            )
+        ((events,),) = connection.execute("SELECT COUNT(*) FROM ga4.ga4_events").fetchall()
+    return int(events)
+
+
+def build_journeys(path: Path) -> dict[str, float]:
+    """Wall and processor seconds and peak MiB of one cold run of the job."""
+    env = {**os.environ, "AELP2_DUCKDB_PATH": str(path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from tasks.cli import main; main()", "build-journeys"]
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([*command, "--run-date", str(DAY + timedelta(days=1))], env=env, check=True, stdout=sys.stderr)
+    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"sessions_s": round(wall, 3), "sessions_cpu_s": round(cpu, 3), "sessions_peak_mb": round(after.ru_maxrss / 1024)}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,15 +142,18 @@ def main() -> None:
         judged = timed(result, "judge", lambda: judge(flat, table, b"s" * 32, datetime(2026, 3, 2, tzinfo=UTC)))
         warehouse = DuckDBWarehouse(folder / "w.duckdb")
         timed(result, "write", lambda: warehouse.replace_partitions("ga4.ga4_events", judged.rows, partitions=[DAY]))
-    result |= {
-        "read": judged.read,
-        "written": judged.rows.height,
-        "quarantined": len(judged.refused),
-        "duplicates": judged.duplicates,
-    }
-    for part in ("flatten", "judge"):
-        result[f"{part}_events_per_s"] = round(events / result[f"{part}_s"])
-        result[f"{part}_events_per_s_two_cores"] = round(events / (result[f"{part}_cpu_s"] / 2))
+        result |= {
+            "read": judged.read,
+            "written": judged.rows.height,
+            "quarantined": len(judged.refused),
+            "duplicates": judged.duplicates,
+        }
+        result["sessions_events"] = spread(folder / "w.duckdb")
+        result |= build_journeys(folder / "w.duckdb")
+        result["sessions"] = warehouse.query("SELECT COUNT(*) AS n FROM gaelp_users.journey_sessions")["n"][0]
+    for part, number in (("flatten", events), ("judge", events), ("sessions", result["sessions_events"])):
+        result[f"{part}_events_per_s"] = round(number / result[f"{part}_s"])
+        result[f"{part}_events_per_s_two_cores"] = round(number / (result[f"{part}_cpu_s"] / 2))
     print(json.dumps(result, indent=2))
 
 
