@@ -39,6 +39,7 @@ VALUES: dict[str, object] = {
             "property_id",
             "conversion_event",
             "experiment_id",
+            "source_kind",
         ),
         "x",
     ),
@@ -161,19 +162,24 @@ def _forget(recorder: Recorder) -> None:
     import polars as pl
 
     from tasks.core.identifiers import KINDS, PERSON_KIND
-    from tasks.identity.forgetting import count_rows, sweep, targets
+    from tasks.core.contracts import load_contract
+    from tasks.identity.forgetting import count_rows, forget_rows_as_json, sweep, targets
 
     recorder.answer = lambda _sql: pl.DataFrame({"n": [0]})
     for target in targets({(kind, "x") for kind in (*KINDS, PERSON_KIND)}):
         count_rows(recorder, target)  # type: ignore[arg-type]  # it has what is used
     recorder.answer = lambda _sql: pl.DataFrame(schema={"day_date": pl.Date, "n": pl.Int64})
     sweep(recorder, date(2026, 3, 2), 395, do_delete=False)  # type: ignore[arg-type]  # it has what is used
+    days = pl.DataFrame({"day_date": [date(2026, 3, 1)]})
+    recorder.answer = lambda sql: days if "DISTINCT" in sql else pl.DataFrame()
+    forget_rows_as_json(recorder, load_contract("control.quarantine"), set(), b"s" * 32, do_delete=False)  # type: ignore[arg-type]  # as above
 
 
 # Functions whose SQL depends on what they are called with, and what calls them with everything they are called with.
 BUILT: dict[str, Callable[[Recorder], None]] = {
     "tasks.core.ledger:Ledger._select": _ledger,
     "tasks.identity.forgetting:count_rows": _forget,
+    "tasks.identity.forgetting:forget_rows_as_json": _forget,
     "tasks.identity.forgetting:sweep_table": _forget,
     "tasks.ingest.import_csv:replace_source": _import,
     "tasks.quality.table_checks:_ask": _gates,
