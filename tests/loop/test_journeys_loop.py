@@ -187,6 +187,11 @@ def journeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journeys]:
         stage.stop()
 
 
+@pytest.fixture(scope="module")
+def tables(journeys: Journeys) -> dict[str, str]:
+    return journeys.tables()
+
+
 def test_the_true_effect_of_the_holdout_is_found(journeys: Journeys) -> None:
     """The world's true effect of each segment and of all lies inside the 95 % interval, and none of these reaches zero."""
     truth = journeys.stage.sandbox.admin.experiment_truth((RUN_DATE - timedelta(days=OUTCOME_DAYS)).isoformat())["segments"]
@@ -220,9 +225,8 @@ def test_the_report_shows_the_qini_curve(journeys: Journeys) -> None:
     assert "Qini" in text
 
 
-def test_the_planted_people_went_through_all_of_it(journeys: Journeys) -> None:
+def test_the_planted_people_went_through_all_of_it(journeys: Journeys, tables: dict[str, str]) -> None:
     """Or the search below would prove nothing: hashes of theirs are in the tables, and what was bad is quarantined."""
-    tables = journeys.tables()
     assert hash_email(EMAILS[1]) in tables["gaelp_users.server_events"]
     assert hash_email(EMAILS[1]) in tables["gaelp_users.identity_nodes"]
     assert tables["control.quarantine"].count("gaelp_users.server_events") >= 6
@@ -232,9 +236,9 @@ def test_the_planted_people_went_through_all_of_it(journeys: Journeys) -> None:
     assert all(json.dumps(value)[1:-1].lower().encode() in source for value in (*EMAILS, *PHONES))
 
 
-def test_no_byte_that_is_left_tells_of_a_planted_person(journeys: Journeys) -> None:
+def test_no_byte_that_is_left_tells_of_a_planted_person(journeys: Journeys, tables: dict[str, str]) -> None:
     """M14: no table, file, log, handed-on value or page holds an address or a number in any spelling."""
-    left = {f"table {name}": text.encode() for name, text in journeys.tables().items()}
+    left = {f"table {name}": text.encode() for name, text in tables.items()}
     for folder in (journeys.stage.folder, journeys.left):
         left |= {str(file.relative_to(folder.parent)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     assert {"work/w.duckdb", "left/00-ingest-ga4.log", "left/01-ingest-events.json"} <= set(left)
