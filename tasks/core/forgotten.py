@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tasks.core.identifiers import KINDS
+from tasks.core.identifiers import KINDS, PERSON_KIND
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,12 +31,17 @@ def read_forgotten(warehouse: Warehouse) -> dict[str, set[str]]:
     return found
 
 
+def is_forgotten(ids: Mapping[str, str], forgotten: dict[str, set[str]], salt: bytes) -> bool:
+    """Whether one of ``ids`` (value by kind) must not come back."""
+    return any(kind in forgotten and forgotten_hash(kind, value, salt) in forgotten[kind] for kind, value in ids.items())
+
+
 def without_forgotten(frame: pl.DataFrame, forgotten: dict[str, set[str]], salt: bytes) -> pl.DataFrame:
     """The rows of ``frame`` in which no column named like a kind of id holds a forgotten one."""
     import polars as pl
 
     kept = frame
-    for kind in KINDS:
+    for kind in (*KINDS, PERSON_KIND):
         digests = forgotten.get(kind)
         if not digests or kind not in frame.columns:
             continue

@@ -1,8 +1,8 @@
 """Which columns of which tables hold ids of people, told from the contracts.
 
 A column named like a kind of id (``email_sha256``, ``gclid``) holds ids of that kind, ``person_id`` and ``…_person_id`` persons,
-and a pair ``…id_kind`` / ``…id`` the kind and the id. A test holds every contract against this rule, so a new table is found
-by deletion and retention without being listed anywhere.
+and a pair ``…id_kind`` / ``…id`` the kind and the id. A column ``row_json`` holds whole rows of other tables, ids included.
+Tests hold every contract against these rules, so a new table is found by deletion and retention without being listed anywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ KINDS = (*STRONG_KINDS, COOKIE_KIND, *CLICK_KINDS)
 # Google hands one gbraid or wbraid to many people on purpose: they are no ids of a person and never stitched or forgotten.
 AGGREGATE_KINDS = ("gbraid", "wbraid")
 PERSON_KIND = "person_id"
+COOKIE_PERSON = "cookie:"  # before a cookie: the person of visits on a cookie that nobody knows the person of
+ROW_JSON = "row_json"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ def columns_of(contract: TableContract) -> Iterator[IdColumn]:
             yield IdColumn(contract.name, name, PERSON_KIND)
         elif (name == "id" or name.endswith("_id")) and f"{name}_kind" in names:
             yield IdColumn(contract.name, name, None, f"{name}_kind")
+
+
+def holds_rows(contract: TableContract) -> bool:
+    """Whether the table keeps whole rows of other tables as JSON."""
+    return ROW_JSON in contract.columns
 
 
 def id_columns() -> list[IdColumn]:

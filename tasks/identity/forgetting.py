@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,7 +13,8 @@ from tasks.core.clock import utc_now
 from tasks.core.contracts import TableContract, all_contracts, load_contract
 from tasks.core.errors import Refused
 from tasks.core.forgotten import forgotten_hash
-from tasks.core.identifiers import PERSON_KIND, IdColumn, columns_of, id_columns
+from tasks.core.identifiers import COOKIE_KIND, COOKIE_PERSON, PERSON_KIND, IdColumn, columns_of, holds_rows, id_columns
+from tasks.core.redaction import hash_name
 
 if TYPE_CHECKING:
     from tasks.core.warehouse.base import Warehouse
@@ -77,14 +80,13 @@ def delete_rows(warehouse: Warehouse, target: Target) -> int:
 
 
 def remember(warehouse: Warehouse, ids: Iterable[Id], salt: bytes, why: str, run_date: date) -> int:
-    """Keep a keyed hash of each id; returns how many are new. Persons are left out: their ids make no new ones."""
+    """Keep a keyed hash of each id; returns how many are new."""
     import polars as pl
 
     now = utc_now()
     rows = [
         {"id_kind": kind, "id_hash": forgotten_hash(kind, value, salt), "run_date": run_date, "why": why, "forgotten_at": now}
         for kind, value in sorted(ids)
-        if kind != PERSON_KIND
     ]
     return warehouse.insert_new(FORGOTTEN, pl.DataFrame(rows, schema=load_contract(FORGOTTEN).polars_schema()))
 
@@ -94,23 +96,66 @@ def forget(
 ) -> dict[str, int]:
     """Rows by table that hold one of ``ids``; with ``do_delete`` they are gone and remembered as forgotten.
 
-    Refused if there are more ids than ``max_ids``. First the hashes, then the rows: from then on no load brings them back.
+    Refused if there are more ids than ``max_ids``. First the hashes, then the rows: from then on no load brings them back. Rows
+    set aside as JSON go too.
     """
     if len(ids) > max_ids:
         raise Refused(f"{len(ids):,} ids would be forgotten, over --max-ids {max_ids:,}; look who they are before you raise it")
     if do_delete:
         remember(warehouse, ids, salt, why, run_date)
-    rows: dict[str, int] = {}
+    ids = ids | {(PERSON_KIND, f"{COOKIE_PERSON}{value}") for kind, value in ids if kind == COOKIE_KIND}
+    rows = {
+        contract.name: forget_rows_as_json(warehouse, contract, ids, salt, do_delete=do_delete)
+        for contract in all_contracts()
+        if holds_rows(contract)
+    }
     for target in targets(ids):
         found = delete_rows(warehouse, target) if do_delete else count_rows(warehouse, target)
         rows[target.column.table] = rows.get(target.column.table, 0) + found
     return rows
 
 
+def forget_rows_as_json(warehouse: Warehouse, contract: TableContract, ids: set[Id], salt: bytes, *, do_delete: bool) -> int:
+    """Rows of a table that keeps rows as JSON in which one of ``ids`` stands anywhere; with ``do_delete`` they are gone.
+
+    A load sets rows aside with the hash of a cookie instead of the cookie, so that hash counts as the cookie.
+    """
+    (key,) = contract.grain
+    wanted = {value for _, value in ids} | {str(hash_name(value, salt)) for kind, value in ids if kind == COOKIE_KIND}
+    days = warehouse.query(f"SELECT DISTINCT {contract.partition} AS day_date FROM {contract.name}")["day_date"]  # noqa: S608  # of a contract
+    found = 0
+    for day in days.sort():  # a day at a time: the table may be large
+        sql = f"SELECT {key} AS row_key, reason, row_json FROM {contract.name} WHERE {contract.partition} = @day_date"  # noqa: S608  # the same
+        rows = warehouse.query(sql, {"day_date": day})
+        hits = tuple(key for key, reason, text in rows.iter_rows() if wanted & {*_words(reason), *_texts(json.loads(text))})
+        found += len(hits)
+        if do_delete:
+            for part in _parts(hits):
+                warehouse.delete(contract.name, column=key, values=part)
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """The words of a sentence, without the punctuation around them."""
+    return [word.strip("\"'`.,;:()[]{}<>") for word in re.split(r"[\s=,;'\"]+", text)]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text and number of parsed JSON, however deep."""
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    else:
+        yield str(value)
+
+
 def sweep(warehouse: Warehouse, run_date: date, days: int, *, do_delete: bool) -> dict[str, int]:
     """Rows by table with ids of people that are older than ``days``; with ``do_delete`` they are gone."""
     before = run_date - timedelta(days=days)
-    tables = [contract for contract in all_contracts() if contract.partition and list(columns_of(contract))]
+    tables = [c for c in all_contracts() if c.partition and (list(columns_of(c)) or holds_rows(c))]
     return {contract.name: sweep_table(warehouse, contract, before, do_delete=do_delete) for contract in tables}
 
 

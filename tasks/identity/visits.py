@@ -21,9 +21,10 @@ def to_sessions(parts: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     from tasks.core.clock import utc_now
+    from tasks.core.identifiers import COOKIE_PERSON
 
     named = parts.with_columns(
-        person_id=pl.coalesce("signed_in_person_id", "other_person_id", pl.concat_str(pl.lit("cookie:"), "user_pseudo_id")),
+        person_id=pl.coalesce("signed_in_person_id", "other_person_id", pl.concat_str(pl.lit(COOKIE_PERSON), "user_pseudo_id")),
         session_key=pl.concat_str("user_pseudo_id", pl.lit("."), "session_id"),
     )
     visits, places = one_person_each(named)

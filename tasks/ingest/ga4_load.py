@@ -13,7 +13,7 @@ import structlog
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError, TryAgain
-from tasks.core.forgotten import read_forgotten, without_forgotten
+from tasks.core.forgotten import is_forgotten, read_forgotten, without_forgotten
 from tasks.core.log import redact
 from tasks.core.quarantine import quarantine
 from tasks.ingest.ads_window import DAY, PastLoad, Window, backfill_window
@@ -168,12 +168,13 @@ class Ga4Load:
         for table, flat in zip(chunk, self.source.flats(chunk), strict=True):
             judged = judge(flat, table, self.salt, now)
             kept = without_forgotten(judged.rows, forgotten, self.salt)
+            bad = [r for r in judged.refused if not is_forgotten(r.ids, forgotten, self.salt)]
             frames.append(kept)
-            refused += judged.refused
+            refused += bad
             result.read += judged.read
             result.written += kept.height
-            result.forgotten += judged.rows.height - kept.height
-            result.quarantined += len(judged.refused)
+            result.forgotten += judged.rows.height - kept.height + len(judged.refused) - len(bad)
+            result.quarantined += len(bad)
             result.duplicates += judged.duplicates
             result.tables += 1
         days, own = [table.day for table in chunk], {"property_id": result.property_id}

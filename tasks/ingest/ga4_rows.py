@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -39,11 +40,12 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Refused:
-    """A row that is set aside: the rule it broke, why in words, and what is kept of it."""
+    """A row that is set aside: the rule it broke, why in words, what is kept of it, and its ids, which are not kept."""
 
     check: str
     reason: str
     row: dict[str, object]
+    ids: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,10 @@ def _refused(rules: list[tuple[str, str, pl.Expr]], row: dict[str, object], salt
     for name in ("user_pseudo_id", "user_id", "transaction_id", "campaign"):
         text = row[name]
         kept[f"{name}_hash"] = hash_name(text, salt) if isinstance(text, str) else None
-    return Refused(check, what, {"property_id": table.property_id, "export_table": table.table_id, **kept})
+    ids = {"user_pseudo_id": row["user_pseudo_id"], "user_id_hash": kept["user_id_hash"], "gclid": row["gclid"]}
+    page = re.findall(rf"[?&]({'|'.join(_PAGE_CLICK_IDS)})=([A-Za-z0-9._~-]{{1,500}})", str(row["page_location"]))
+    known = {kind: str(value) for kind, value in ids.items() if value is not None} | dict(page)
+    return Refused(check, what, {"property_id": table.property_id, "export_table": table.table_id, **kept}, known)
 
 
 def _hashed(frame: pl.DataFrame, column: str, name: str, salt: bytes) -> pl.Series:

@@ -13,6 +13,7 @@ from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError, TryAgain
 from tasks.core.forgotten import forgotten_hash
+from tasks.core.redaction import hash_name
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.ingest import ga4_load
 from tasks.ingest.ads_window import PastLoad
@@ -223,6 +224,29 @@ def test_who_asked_to_be_forgotten_does_not_come_back(tmp_path: Path, warehouse:
     result = load(tmp_path, warehouse, D1 + DAY)
     assert (result.read, result.written, result.forgotten) == (3, 2, 1)
     assert set(stored(warehouse)["user_pseudo_id"]) == {"u0", "u2"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "bad"),
+    [
+        ("user_pseudo_id", "u1", {}),
+        ("user_id_hash", hash_name("member 1", SALT), {"user_id": "member 1"}),
+        ("gclid", "click", {"collected_traffic_source": came("google", "cpc", None, "click")}),
+        ("fbclid", "face", {"params": {"page_location": "https://x.example/?a=1&fbclid=face"}}),
+    ],
+)
+def test_refused_rows_of_the_forgotten_are_not_set_aside(
+    tmp_path: Path, warehouse: DuckDBWarehouse, kind: str, value: str, bad: dict[str, object]
+) -> None:
+    """Whatever id of theirs a broken event holds, it is dropped and counted as theirs; another's is set aside."""
+    row = (kind, forgotten_hash(kind, value, SALT), D1, "request 7", utc_now())
+    schema = load_contract("gaelp_users.forgotten_ids").polars_schema()
+    warehouse.append("gaelp_users.forgotten_ids", pl.DataFrame([row], schema=schema, orient="row"))
+    broken = {"event_timestamp": 0}
+    write_table(tmp_path, name(D1), [event(D1, user="u1", **broken, **bad), event(D1, user="u2", **broken), event(D1, user="u3")])
+    result = load(tmp_path, warehouse, D1 + DAY)
+    assert (result.read, result.written, result.quarantined, result.forgotten) == (3, 1, 1, 1)
+    assert warehouse.query("SELECT COUNT(*) AS n FROM control.quarantine")["n"][0] == 1
 
 
 # --- the day per channel

@@ -23,6 +23,7 @@ DYNAMIC_READS: dict[str, tuple[str, ...]] = {
     "tasks.core.ledger:Ledger._select": ("control.canary_changes",),
     # Deletion finds its tables in the contracts; tests/identity/test_forget.py holds that it finds every one.
     "tasks.identity.forgetting:count_rows": (),
+    "tasks.identity.forgetting:forget_rows_as_json": (),
     "tasks.identity.forgetting:sweep_table": (),
     "tasks.ingest.import_csv:replace_source": import_csv.TABLES,
     "tasks.quality.table_checks:_ask": (),
@@ -30,6 +31,7 @@ DYNAMIC_READS: dict[str, tuple[str, ...]] = {
 }
 DYNAMIC_WRITES: dict[str, tuple[str, ...]] = {
     "tasks.identity.forgetting:delete_rows": (),
+    "tasks.identity.forgetting:forget_rows_as_json": (),
     "tasks.identity.forgetting:sweep_table": (),
     "tasks.ingest.ads_load:Load._write": (
         "ads.ads_campaign_performance",

@@ -53,6 +53,7 @@ VALUES: dict[str, object] = {
     "active_days": 30,
     "ids": ["x"],
     "remarketing_campaign_ids": ["x"],
+    "day_date": date(2026, 3, 1),
     "since": datetime(2026, 3, 2, tzinfo=UTC),
 }
 TYPES = {str: "STRING", int: "INT64", date: "DATE", datetime: "TIMESTAMP"}
@@ -161,8 +162,8 @@ def _forget(recorder: Recorder) -> None:
     """The count of every kind of id in every table that may hold it, and the sweep of every such table."""
     import polars as pl
 
-    from tasks.core.identifiers import KINDS, PERSON_KIND
     from tasks.core.contracts import load_contract
+    from tasks.core.identifiers import KINDS, PERSON_KIND
     from tasks.identity.forgetting import count_rows, forget_rows_as_json, sweep, targets
 
     recorder.answer = lambda _sql: pl.DataFrame({"n": [0]})
