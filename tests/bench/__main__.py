@@ -33,6 +33,8 @@ BENCHES = {
 }
 # How much a benchmark's peak may grow from the smallest to the largest number of rows and still count as flat.
 FLAT_GROWTH = 1.25
+# Why no id in the data leads from one event of a person to another (docs/decisions/0009-identity.md).
+UNKNOWABLE = ("consent_refused", "never_signed_in", "signed_in_elsewhere")
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,16 @@ def ga4_bars(result: dict[str, Any]) -> Iterator[Bar]:
 def identity_bars(result: dict[str, Any]) -> Iterator[Bar]:
     """Pairwise precision and recall, of events and of ids."""
     world, first = result["world"], result["world"]["first_run"]
+    whole = world["true_pairs_of_events"]
+    unknowable = ", ".join(f"{whole[why]:.1%} {why.replace('_', ' ')}" for why in UNKNOWABLE)
     for name, wanted in result["bar"].items():
         for pairs in ("pairs_of_events", "pairs_of_ids"):
             measured = world[pairs][name]
             used = (
                 f"{world['events'] / 1e6:.2g} M events stitched in {first['wall_s']:.1f} s, {first['cpu_s']:.1f} s of processor"
             )
+            if (name, pairs) == ("recall", "pairs_of_events"):
+                used = f"of what can be known; {world[pairs]['recall_of_all']:.3f} of all, of which nobody can know {unknowable}"
             yield Bar(
                 f"stitching, {name} of {pairs.replace('_', ' ')}", f"≥ {wanted:g}", f"{measured:.4f}", wanted / measured, used
             )

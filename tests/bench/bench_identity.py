@@ -5,7 +5,8 @@
 The people (tests/identity/people_world.py) share devices, lose cookies, refuse consent, copy links; bots, kiosks and a call
 centre are among them. Their events are written to a DuckDB warehouse, which is not counted; then `aelp2 stitch-identities` runs
 twice as a process of its own, cold. Precision and recall are of pairs: of events (each takes the person of its first id that has
-one), and of ids. ``recall`` is of what the person's own consented events can tell at all, ``recall_of_all`` of everything. The
+one), and of ids. ``recall`` is of what the person's own consented events can tell at all, ``recall_of_all`` of everything, and
+``true_pairs_of_events`` says what became of all of them (docs/decisions/0009-identity.md). The
 second world has over three times as many people on shared devices; where at most one of them signs in, no event shows that they
 are several, so its pairs of events are no bar.
 """
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import polars as pl  # noqa: E402  # the path above comes first
-from identity.people_world import START, World, make_world, score_events, score_ids  # noqa: E402  # the path above comes first
+from identity.people_world import START, World, make_world, score_events, score_ids, true_pairs  # noqa: E402  # the path above comes first
 
 from tasks.core.contracts import load_contract  # noqa: E402  # the path above comes first
 from tasks.core.warehouse.duckdb import DuckDBWarehouse  # noqa: E402  # the path above comes first
@@ -82,6 +83,7 @@ def one_world(world: World, folder: Path) -> dict[str, object]:
         "ids": persons.height,
         "left_out": dict(excluded.iter_rows()),
         "pairs_of_events": {k: round(v, 4) for k, v in asdict(score_events(world.events, persons)).items()},
+        "true_pairs_of_events": {k: round(v, 4) for k, v in true_pairs(world.events, persons).items()},
         "pairs_of_ids": {k: round(v, 4) for k, v in asdict(score_ids(world.events, persons)).items()},
         "first_run": first,
         "second_run": second,

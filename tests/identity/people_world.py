@@ -15,7 +15,7 @@ import polars as pl
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from tasks.core.identifiers import COOKIE_KIND, KINDS
+from tasks.core.identifiers import COOKIE_KIND, KINDS, STRONG_KINDS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 90
@@ -226,6 +226,31 @@ def score(frame: pl.DataFrame) -> Score:
 def score_events(events: pl.DataFrame, persons: pl.DataFrame) -> Score:
     """Pairs of events; ``persons`` is id_kind, id, person."""
     return score(events.select("truth").with_columns(said=resolved(events, persons), knowable=knowable(events)))
+
+
+def true_pairs(events: pl.DataFrame, persons: pl.DataFrame) -> dict[str, float]:
+    """Share of all true pairs of events by what became of them; the shares add up to one.
+
+    Without consent only the cookie may tell, and no id leads from a cookie to the next unless somebody signs in on both: such
+    pairs nobody can know. ``protection`` is what could be known and was given up, on devices and ids that several people use.
+    """
+    strong = [kind for kind in STRONG_KINDS if kind in events.columns]
+    rows = events.with_columns(
+        said=resolved(events, persons),
+        knowable=knowable(events),
+        signs_in=pl.any_horizontal(pl.col(kind).is_not_null() for kind in strong) & pl.col("is_analytics_consented"),
+    ).filter(pl.col("truth").is_not_null())
+    everyone = _pairs(rows, "truth")
+    unknown = {}
+    for name, is_theirs in (
+        ("consent_refused", ~pl.col("is_analytics_consented").any()),
+        ("never_signed_in", pl.col("is_analytics_consented").any() & ~pl.col("signs_in").any()),
+        ("signed_in_elsewhere", pl.col("is_analytics_consented").any() & pl.col("signs_in").any()),
+    ):
+        of = rows.filter(is_theirs.over("truth"))
+        unknown[name] = (_pairs(of, "truth") - _pairs(of, "knowable")) / everyone
+    found = _pairs(rows.filter(pl.col("said").is_not_null()), "said", "knowable") / everyone
+    return {"found": found, "protection": 1 - found - sum(unknown.values()), **unknown}
 
 
 def score_ids(events: pl.DataFrame, persons: pl.DataFrame) -> Score:
