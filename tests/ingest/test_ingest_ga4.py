@@ -94,6 +94,8 @@ def test_late_events_for_three_days_all_arrive_once(tmp_path: Path, warehouse: D
         assert result.read == result.written
     counts = stored(warehouse).group_by("event_date").len().sort("event_date")["len"].to_list()
     assert counts == [13, 12, 11, 10]
+    daily = warehouse.query("SELECT date, sessions, visitors FROM ga4.ga4_daily ORDER BY date")
+    assert daily.rows() == [(D1, 13, 13)]  # each visitor has one session, which goes on over all days
 
 
 def test_the_daily_table_replaces_the_intraday_one(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:

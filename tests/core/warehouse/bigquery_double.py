@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/core/warehouse/bigquery_double.py --port 9050 --path /tmp/double.duckdb
 
-It answers what the warehouse backend uses: datasets, tables (get, insert, patch, delete, expiry), load jobs (multipart and
+It answers what the warehouse backend uses: datasets, tables (list, get, insert, patch, delete, expiry), load jobs (multipart and
 resumable upload of Parquet), query jobs (SELECT, MERGE, UPDATE with typed parameters), paged results, and errors in Google's
 format. Statements run one after another, so a statement is atomic and serialised, as one statement on BigQuery is.
 
@@ -96,6 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
     def get_table(self, _query: Any, _body: bytes, *, project: str, dataset: str, table: str) -> tuple[int, Any]:
         return 200, self.server.store.table(project, dataset, table)
 
+    def list_tables(self, query: Mapping[str, str], _body: bytes, *, project: str, dataset: str) -> tuple[int, Any]:
+        return 200, self.server.store.tables(project, dataset, query)
+
     def patch_table(self, _query: Any, body: bytes, *, project: str, dataset: str, table: str) -> tuple[int, Any]:
         return 200, self.server.store.patch_table(project, dataset, table, json.loads(body))
 
@@ -138,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 _ROUTES = [
     ("GET", rf"{_BASE}/datasets/(?P<dataset>[^/]+)", _Handler.get_dataset),
     ("POST", rf"{_BASE}/datasets", _Handler.insert_dataset),
+    ("GET", _TABLE, _Handler.list_tables),
     ("POST", _TABLE, _Handler.insert_table),
     ("GET", rf"{_TABLE}/(?P<table>[^/]+)", _Handler.get_table),
     ("PATCH", rf"{_TABLE}/(?P<table>[^/]+)", _Handler.patch_table),

@@ -173,3 +173,29 @@ def test_a_required_column_cannot_be_added(store: Store) -> None:
         store.patch_table(PROJECT, DATASET, TABLE, {"schema": {"fields": [*FIELDS, {**FIELDS[0], "name": "new"}]}})
     with pytest.raises(WireError, match=r"missing \['tags'\]"):
         store.patch_table(PROJECT, DATASET, TABLE, {"schema": {"fields": FIELDS[:3]}})
+
+
+def test_tables_are_listed_in_pages_with_their_rows(store: Store) -> None:
+    """Whoever reads one page only misses tables; a table says how many rows it has."""
+    for number in range(6):
+        store.create_table(PROJECT, DATASET, resource(f"events_{number}"))
+    first = store.tables(PROJECT, DATASET, {})
+    rest = store.tables(PROJECT, DATASET, {"pageToken": first["nextPageToken"]})
+    names = [item["tableReference"]["tableId"] for page in (first, rest) for item in page["tables"]]
+    assert (names, "nextPageToken" in rest) == ([*(f"events_{number}" for number in range(6)), TABLE], False)
+    assert store.table(PROJECT, DATASET, TABLE)["numRows"] == "0"
+
+
+def test_a_nested_table_outside_of_the_warehouse_is_read_by_its_project(store: Store) -> None:
+    """As GA4's export lies there: lists of records, asked by correlated subqueries."""
+    value = {"name": "value", "type": "RECORD", "fields": [{"name": "int_value", "type": "INTEGER"}]}
+    fields: list[Any] = [
+        {"name": "name", "type": "STRING"},
+        {"name": "params", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "key", "type": "STRING"}, value]},
+    ]
+    store.create_table(PROJECT, DATASET, resource("events", fields))
+    parameters = [{"key": "a", "value": {"int_value": 1}}, {"key": "b", "value": {"int_value": 2}}]
+    jobs = Jobs(store)
+    assert jobs.load({"name": ["x"], "params": [parameters]}, table="events") == ""
+    found = "(SELECT p.value.int_value FROM UNNEST(e.params) AS p WHERE p.key = 'b' LIMIT 1)"
+    assert jobs.rows(f"SELECT e.name, {found} AS b FROM `{PROJECT}.{DATASET}.events` AS e") == [["x", "2"]]
