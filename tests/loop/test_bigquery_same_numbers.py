@@ -9,7 +9,6 @@ deterministic fallback model of new customers, whose verdict is the same on ever
 """
 
 import json
-import math
 import multiprocessing
 import re
 import sys
@@ -27,13 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "warehouse
 
 from bigquery_double import bigquery_double  # needs the line above
 from cli_child import Ended, run
-from sql.zetasql_analyser import analyse
-from zetasql.core.exceptions import ServerError
+from same_tables import differences, refusal, rows_of, statements_in
 
 from tasks.cli import JOBS
-from tasks.core.contracts import TableContract, all_contracts
-from tasks.core.settings import load_settings
-from tasks.core.warehouse import open_warehouse
+from tasks.core.contracts import all_contracts
 from tasks.lab.process import RunningSandbox, sandbox_process
 
 # The world's history is longer than what is loaded of it: the fallback model holds its last eight weeks better late in the world.
@@ -54,8 +50,6 @@ MAY_DIFFER = {
 ONE_SIDED = "control.leases"
 # The jobs of this run may write these, but nothing in it is bad or a control variable.
 EMPTY = {"ads.business_controls", "control.quarantine"}
-# Sums of floats may be added in another order, since the double shuffles rows that have no ORDER BY. Seen: 3e-16.
-TOLERANCE = 1e-12
 # Twice the whole loop is in the first test's set-up: three minutes on a quiet machine, many more on a busy one.
 patient = pytest.mark.timeout(2400)
 
@@ -136,12 +130,6 @@ class Left:
     report: str
 
 
-def rows_of(contract: TableContract, env: dict[str, str]) -> pl.DataFrame:
-    """The table as a job reads it, in the order of its grain."""
-    columns, grain = (", ".join(f"`{name}`" for name in names) for names in (contract.columns, contract.grain))
-    return open_warehouse(load_settings(env)).query(f"SELECT {columns} FROM {contract.name} ORDER BY {grain}")
-
-
 def go(folder: Path, backend: dict[str, str], pool: ProcessPoolExecutor, salt: Path) -> Left:
     """Run the loop in ``folder`` on a sandbox of its own."""
     folder.mkdir()
@@ -177,26 +165,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Left, Left,
         yield on_duckdb, go(folder / "bigquery", env, pool, folder / "salt"), statements
 
 
-def same(left: object, right: object) -> bool:
-    """Equal; floats within the tolerance."""
-    if isinstance(left, float) and isinstance(right, float):
-        return math.isclose(left, right, rel_tol=TOLERANCE) or (math.isnan(left) and math.isnan(right))
-    return left == right
-
-
-def differences(name: str, left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
-    """One line for each column of the table that differs."""
-    if left.schema != right.schema or left.height != right.height:
-        return [f"{name}: {left.height} rows on DuckDB, {right.height} on BigQuery; {left.schema} and {right.schema}"]
-    found = []
-    for column in left.columns:
-        pairs = list(zip(left[column].to_list(), right[column].to_list(), strict=True))
-        bad = [pair for pair in pairs if not same(*pair)]
-        if bad and (name, column) not in MAY_DIFFER:
-            found.append(f"{name}.{column}: {len(bad)} of {left.height} rows differ, for example {bad[0]}")
-    return found
-
-
 @patient
 def test_every_table_holds_the_same(both: tuple[Left, Left, Path]) -> None:
     """Same rows, same values, same stamps in every contract table, and no table is equal because nothing was in it."""
@@ -204,7 +172,7 @@ def test_every_table_holds_the_same(both: tuple[Left, Left, Path]) -> None:
     names = [name for name in on_duckdb.tables if name != ONE_SIDED]
     written = {table for line, _, _ in on_duckdb.said for table in JOBS[line.split()[0]].writes}
     assert {name for name in written if on_duckdb.tables[name].is_empty()} == EMPTY
-    found = [line for name in names for line in differences(name, on_duckdb.tables[name], on_bigquery.tables[name])]
+    found = [line for name in names for line in differences(name, on_duckdb.tables[name], on_bigquery.tables[name], MAY_DIFFER)]
     assert found == [], "\n".join(found)
 
 
@@ -243,23 +211,8 @@ def test_nothing_is_left_lying_about(both: tuple[Left, Left, Path]) -> None:
 @patient
 def test_google_s_analyser_takes_every_statement(both: tuple[Left, Left, Path]) -> None:
     """Each distinct statement the jobs sent, MERGEs included, passes ZetaSQL with its parameters' types."""
-    lines = [json.loads(line) for line in both[2].read_text(encoding="utf-8").splitlines()]
-    # A staging table has its table's columns; a name within backticks is one name to ZetaSQL's catalog.
-    distinct = {
-        (re.sub(r"`(\w+)\.(\w+?)(__staging_[0-9a-f]+)?`", r"\1.\2", line["sql"]), tuple(sorted(line["types"].items())))
-        for line in lines
-    }
+    distinct = statements_in(both[2])
     assert any("MERGE" in sql for sql, _ in distinct)
     assert any("UPDATE" in sql for sql, _ in distinct)
-    refused = [found for sql, types in sorted(distinct) if (found := refusal(sql, dict(types)))]
+    refused = [found for sql, types in distinct if (found := refusal(sql, types))]
     assert refused == [], "\n\n".join(refused)
-
-
-def refusal(sql: str, types: dict[str, str]) -> str:
-    """What the analyser says against ``sql``; a parameter stands in as a cast of NULL, which gives it its type."""
-    typed = re.sub(r"@(\w+)", lambda match: f"CAST(NULL AS {types[match[1]]})", sql)
-    try:
-        analyse(typed)
-    except ServerError as error:
-        return f"{error}\n{typed}"
-    return ""
