@@ -285,6 +285,12 @@ JOBS: dict[str, Job] = {
         reads=(_SWITCH, _SETS),
         writes=(_SWITCH, _SAFETY),
     ),
+    "reconcile-changes": Job(
+        "tasks.govern.reconcile_changes",
+        "Say for each budget change whose it is; freeze an account in which somebody undoes ours.",
+        reads=("ads.ads_change_events", _LEDGER, _SWITCH, "control.change_reconciliation"),
+        writes=("control.change_reconciliation", _SAFETY, _SWITCH),
+    ),
     "report": Job(
         "tasks.govern.report",
         "Write one self-contained HTML page about the run.",

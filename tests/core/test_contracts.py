@@ -249,6 +249,7 @@ CURRENCY_OF = {
     "ads.ads_change_events": "ads.ads_accounts",
     "control.canary_budgets_snapshot": "ads.ads_accounts",
     "control.canary_changes": "ads.ads_accounts",
+    "control.change_reconciliation": "ads.ads_accounts",
     "models.mmm_allocations": "models.mmm_runs",
     "models.mmm_curves": "models.mmm_runs",
 }

@@ -1,0 +1,155 @@
+"""Say for each budget change of the accounts whose it is; freeze an account in which somebody undoes ours."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from tasks.core.cli_options import run_date_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.core.warehouse import Warehouse
+    from tasks.govern.reconciliation import LoggedChange, Reconciled
+
+TABLE = "control.change_reconciliation"
+DAYS = 30  # what the platforms keep of their change logs
+ACTOR = "reconcile-changes"
+
+
+def _logged(warehouse: Warehouse, start: date, run_date: date) -> dict[tuple[str, str], list[LoggedChange]]:
+    """(platform, account) → its budget changes."""
+    from tasks.govern.reconciliation import LoggedChange
+
+    found: dict[tuple[str, str], list[LoggedChange]] = {}
+    frame = warehouse.query_file("control/reconcile_events/query.sql", {"start_date": start, "run_date": run_date})
+    for row in frame.iter_rows(named=True):
+        found.setdefault((row["platform"], row["account_id"]), []).append(
+            LoggedChange(
+                event_key=row["change_event_id"],
+                date=row["date"],
+                budget_id=row["resource_id"],
+                amount_before_micros=row["amount_before_micros"] or 0,
+                amount_after_micros=row["amount_after_micros"] or 0,
+                changed_at=row["changed_at"],
+            )
+        )
+    return found
+
+
+def _record(platform: str, account_id: str, one: Reconciled, now: datetime) -> dict[str, object]:
+    ours = one.own or one.against
+    return {
+        "platform": platform,
+        "account_id": account_id,
+        "event_key": one.change.event_key,
+        "date": one.change.date,
+        "origin": one.origin,
+        "resource_type": "CAMPAIGN_BUDGET",
+        "resource_id": one.change.budget_id,
+        "change_set_id": ours.change_set_id if ours else None,
+        "change_id": ours.change_id if ours else None,
+        "amount_before_micros": one.change.amount_before_micros,
+        "amount_after_micros": one.change.amount_after_micros,
+        "is_fighting": one.is_fighting,
+        "changed_at": one.change.changed_at,
+        "reconciled_at": now,
+    }
+
+
+def _tell(warehouse: Warehouse, run_date: date, platform: str, account_id: str, found: Sequence[Reconciled]) -> None:
+    """A safety event for each change that is not ours; nothing that a person must know hides in a table."""
+    from tasks.core import safety
+
+    for one in found:
+        if one.origin == "ours":
+            continue
+        change = one.change
+        moved = f"budget {change.budget_id}: {change.amount_before_micros} to {change.amount_after_micros} micros"
+        if one.origin == "not_in_log":
+            kind, detail = (
+                "change_not_in_log",
+                f"{moved} is in our ledger but not in the platform's change log; look at the account",
+            )
+        elif one.is_fighting and one.against:
+            kind = "change_fought"
+            detail = f"{moved} undoes our change {one.against.change_id}; whoever did it disagrees with the loop: talk first"
+        else:
+            kind, detail = "out_of_band_change", f"{moved} was made outside this system; it counts in the daily cap (M3)"
+        safety.record(
+            warehouse,
+            run_date=run_date,
+            platform=platform,
+            account_id=account_id,
+            kind=kind,
+            severity="info" if kind == "out_of_band_change" else "critical",
+            detail=f"{detail} [{change.event_key}]",
+        )
+
+
+def _freeze(warehouse: Warehouse, platform: str, account_id: str, fights: Sequence[Reconciled]) -> None:
+    from tasks.core.switches import account_scope, flip, read_switches
+
+    if not fights:
+        return
+    scope = account_scope(platform, account_id)
+    switch = read_switches(warehouse).get(scope)
+    if switch is None or not switch.is_on:
+        budgets = ", ".join(sorted({one.change.budget_id for one in fights}))
+        why = f"somebody moved back what we had changed: budget {budgets}; talk to them before the loop goes on"
+        flip(warehouse, scope=scope, is_on=True, why=why, actor=ACTOR)
+
+
+def run(warehouse: Warehouse, run_date: date) -> list[str]:
+    """Reconcile every account that changed or was changed; a line of text for each. Running twice changes nothing."""
+    import polars as pl
+
+    from tasks.core.clock import utc_now
+    from tasks.core.contracts import load_contract
+    from tasks.core.ledger import Ledger
+    from tasks.govern.reconciliation import completeness, reconcile
+
+    start = run_date - timedelta(days=DAYS - 1)
+    since, until = (datetime.combine(day, time(), UTC) for day in (start, run_date + timedelta(days=1)))
+    logged, ledger = _logged(warehouse, start, run_date), Ledger(warehouse).rows()
+    known = set(warehouse.query_file("control/reconciled_before/query.sql", {"start_date": start}).iter_rows())
+    lines = []
+    for platform, account_id in sorted(set(logged) | {(r.platform, r.account_id) for r in ledger if r.change_id}):
+        own = [r for r in ledger if (r.platform, r.account_id) == (platform, account_id)]
+        found = reconcile(logged.get((platform, account_id), []), own, since, until)
+        if not found:
+            continue
+        new = [r for r in found if (platform, account_id, r.change.event_key, r.origin, r.is_fighting) not in known]
+        # Frozen and told before it is written down: a crash in between does both again, it does not forget to.
+        _freeze(warehouse, platform, account_id, [r for r in new if r.is_fighting])
+        _tell(warehouse, run_date, platform, account_id, new)
+        records = [_record(platform, account_id, one, utc_now()) for one in found]
+        warehouse.merge(TABLE, pl.DataFrame(records, schema=load_contract(TABLE).polars_schema()))
+        count = {origin: sum(r.origin == origin for r in found) for origin in ("ours", "out_of_band", "not_in_log")}
+        lines.append(
+            f"{platform}:{account_id}: {len(found)} budget changes in {DAYS} days: {count['ours']} ours, "
+            f"{count['out_of_band']} by others ({sum(r.is_fighting for r in found)} against ours), "
+            f"{count['not_in_log']} of ours missing in the platform's log; completeness {completeness(found):.0%}"
+        )
+    return lines
+
+
+@click.command("reconcile-changes")
+@run_date_option
+def command(run_date: date) -> None:
+    """Compare the platforms' change logs of 30 days with the ledger.
+
+    Each budget change is ours, somebody else's, or ours and missing in the log. Changes of others are safety events and count in
+    the daily cap; one that undoes ours freezes the account until a person thaws it with `aelp2 kill --off`.
+
+    \b
+    aelp2 reconcile-changes --run-date 2026-03-03
+    """
+    from tasks.core.settings import load_settings
+    from tasks.core.warehouse import open_warehouse
+
+    lines = run(open_warehouse(load_settings()), run_date)
+    click.echo("\n".join(lines) if lines else f"no budget was changed in the last {DAYS} days, by anybody")

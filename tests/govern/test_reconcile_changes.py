@@ -1,0 +1,234 @@
+"""reconcile-changes: whose each budget change is, and what happens when somebody undoes ours."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.contracts import load_contract
+from tasks.core.ledger import Event, Ledger, Row
+from tasks.core.switches import flip, read_switches
+from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.govern import reconcile_changes
+from tasks.govern.reconciliation import LoggedChange, completeness, reconcile
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+SINCE, UNTIL = NOW - timedelta(days=29), NOW + timedelta(hours=1)
+SHA = "a" * 64
+TODAY = NOW.date()
+
+
+def logged(key: str, before: int, after: int, hours: float = 0.0, budget: str = "b1") -> LoggedChange:
+    at = NOW + timedelta(hours=hours)
+    return LoggedChange(key, at.date(), budget, before, after, at)
+
+
+def receipt(seq: int, before: int, after: int, hours: float = 0.0, event: str = "applied", budget: str = "b1") -> Row:
+    at = NOW + timedelta(hours=hours)
+    return Row(
+        seq,
+        f"s1/c{seq}/{event}",
+        "s1",
+        f"c{seq}",
+        budget,
+        "google_ads",
+        "1",
+        event,
+        before,
+        after,
+        SHA,
+        "job",
+        "r",
+        "{}",
+        at,
+        "",
+        "",
+    )
+
+
+def test_a_change_of_ours_takes_its_event_and_others_stay() -> None:
+    """Same budget, same amounts, near in time; another amount or another budget is somebody else's."""
+    events = [logged("e1", 100, 105, 0.1), logged("e2", 200, 300), logged("e3", 100, 105, budget="b2")]
+    found = reconcile(events, [receipt(1, 100, 105)], SINCE, UNTIL)
+    assert {r.change.event_key: (r.origin, r.own.change_id if r.own else None) for r in found} == {
+        "e1": ("ours", "c1"),
+        "e2": ("out_of_band", None),
+        "e3": ("out_of_band", None),
+    }
+    assert completeness(found) == pytest.approx(1 / 3)
+    assert completeness([]) is None
+
+
+def test_an_event_is_taken_once_by_the_nearest() -> None:
+    """The same change made twice: each receipt its own event; a third event of the kind was made by somebody."""
+    events = [logged("late", 100, 105, 2.0), logged("first", 100, 105, 0.0), logged("third", 100, 105, 3.0)]
+    found = reconcile(events, [receipt(1, 100, 105, 0.0), receipt(2, 100, 105, 2.1)], SINCE, UNTIL)
+    assert {r.change.event_key: r.own.seq if r.own else None for r in found} == {"first": 1, "late": 2, "third": None}
+
+
+def test_the_same_amounts_on_another_day_are_not_ours() -> None:
+    """Somebody repeats our change a day later."""
+    (one, missing) = reconcile([logged("e1", 100, 105, 0.5)], [receipt(1, 100, 105, -30)], SINCE, UNTIL)
+    assert (one.origin, missing.origin) == ("not_in_log", "out_of_band")
+
+
+@pytest.mark.parametrize(("hours", "origins"), [(-25, ["not_in_log"]), (-23, []), (-24 * 40, [])])
+def test_a_receipt_without_event_is_missed_after_a_day_only(hours: float, origins: list[str]) -> None:
+    """The platform's log may lag, and holds 30 days."""
+    assert [r.origin for r in reconcile([], [receipt(1, 100, 105, hours)], SINCE, UNTIL)] == origins
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hours", "fights"),
+    [(105, 100, 1, True), (105, 110, 1, False), (105, 103, 24 * 6.9, True), (105, 100, 24 * 7.1, False), (105, 100, -1, False)],
+)
+def test_only_who_moves_it_back_fights(before: int, after: int, hours: float, fights: bool) -> None:
+    """Further in our direction, long after or before ours is no fight."""
+    found = reconcile(
+        [logged("e0", 100, 105), logged("e1", before, after, hours)], [receipt(1, 100, 105)], SINCE, NOW + timedelta(9)
+    )
+    assert next(r for r in found if r.change.event_key == "e1").is_fighting is fights
+
+
+def test_our_own_rollback_is_no_fight() -> None:
+    """Both are ours."""
+    found = reconcile(
+        [logged("e0", 100, 105), logged("e1", 105, 100, 1)],
+        [receipt(1, 100, 105), receipt(2, 105, 100, 1, event="rolled_back")],
+        SINCE,
+        UNTIL,
+    )
+    assert [r.origin for r in found] == ["ours", "ours"]
+    assert not any(r.is_fighting for r in found)
+
+
+amounts = st.sampled_from([100, 105, 110])
+moves = st.tuples(amounts, amounts, st.floats(-48, 48), st.sampled_from(["b1", "b2"])).filter(lambda m: m[0] != m[1])
+
+
+@given(st.lists(moves, max_size=8), st.lists(moves, max_size=8))
+def test_every_event_and_every_old_receipt_is_accounted_for_once(events: list[Any], own: list[Any]) -> None:
+    """Nothing is lost or counted twice, whatever was changed by whom."""
+    changes = [logged(f"e{i}", b, a, h, budget) for i, (b, a, h, budget) in enumerate(events)]
+    rows = [receipt(i + 1, b, a, h, budget=budget) for i, (b, a, h, budget) in enumerate(own)]
+    found = reconcile(changes, rows, SINCE, UNTIL)
+    in_log = [r for r in found if r.origin != "not_in_log"]
+    assert sorted(r.change.event_key for r in in_log) == sorted(c.event_key for c in changes)
+    owners = [r.own.seq for r in found if r.own]
+    assert len(owners) == len(set(owners))
+    assert {r.seq for r in rows if r.at < UNTIL - timedelta(hours=24)} <= set(owners)
+    for r in in_log:
+        if r.own:
+            assert (r.own.budget_id, r.own.amount_before_micros) == (r.change.budget_id, r.change.amount_before_micros)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehouse:
+    """One change of ours, 100 to 105, applied and in the log; AELP2_NOW stands at NOW."""
+    monkeypatch.setenv("AELP2_BACKEND", "duckdb")
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    monkeypatch.setenv("AELP2_NOW", NOW.isoformat())
+    store = DuckDBWarehouse(tmp_path / "w.duckdb")
+    for event, change in (
+        ("proposed", ""),
+        ("approved", ""),
+        ("snapshot", ""),
+        ("validated", ""),
+        ("mutate_intended", "c1"),
+        ("applied", "c1"),
+        ("applied", ""),
+    ):
+        money = {"budget_id": "b1", "amount_before_micros": 100, "amount_after_micros": 105} if change else {}
+        Ledger(store).append(Event("s1", "google_ads", "1", event, SHA, "job", change_id=change, **money))  # type: ignore[arg-type]
+    log(store, "e1", 100, 105, NOW)
+    return store
+
+
+def log(store: DuckDBWarehouse, key: str, before: int, after: int, at: datetime) -> None:
+    event = {
+        "platform": "google_ads",
+        "account_id": "1",
+        "change_event_id": key,
+        "date": at.date(),
+        "changed_at": at,
+        "resource_type": "CAMPAIGN_BUDGET",
+        "resource_id": "b1",
+        "operation": "UPDATE",
+        "changed_fields": ["amount_micros"],
+        "client_type": "GOOGLE_ADS_WEB_CLIENT",
+        "amount_before_micros": before,
+        "amount_after_micros": after,
+        "loaded_at": at,
+    }
+    store.insert_new(
+        "ads.ads_change_events", pl.DataFrame([event], schema=load_contract("ads.ads_change_events").polars_schema())
+    )
+
+
+def run(day: date = TODAY) -> str:
+    result = CliRunner().invoke(reconcile_changes.command, ["--run-date", str(day)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def events(store: DuckDBWarehouse) -> list[tuple[str, str]]:
+    frame = store.query("SELECT kind, severity FROM control.safety_events ORDER BY kind")
+    return list(frame.iter_rows())
+
+
+def test_all_ours_is_quiet(warehouse: DuckDBWarehouse) -> None:
+    """Completeness 100 %, no safety event, no freeze."""
+    assert "1 budget changes in 30 days: 1 ours, 0 by others" in run()
+    assert "completeness 100%" in run()
+    assert events(warehouse) == []
+    assert read_switches(warehouse) == {}
+
+
+def test_a_fight_freezes_once(warehouse: DuckDBWarehouse) -> None:
+    """Somebody moves our budget back: frozen and told. After a person thawed it, the same event does not freeze it again."""
+    log(warehouse, "e2", 105, 100, NOW + timedelta(hours=2))
+    assert "1 by others (1 against ours)" in run()
+    assert events(warehouse) == [("change_fought", "critical")]
+    assert read_switches(warehouse)["google_ads:1"].is_on
+    flip(warehouse, scope="google_ads:1", is_on=False, why="talked to them", actor="maria")
+    run(TODAY + timedelta(days=1))
+    assert not read_switches(warehouse)["google_ads:1"].is_on
+    assert events(warehouse) == [("change_fought", "critical")]
+    log(warehouse, "e3", 105, 99, NOW + timedelta(hours=30))
+    run(TODAY + timedelta(days=1))
+    assert read_switches(warehouse)["google_ads:1"].is_on
+
+
+def test_a_crash_after_the_freeze_is_made_good(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the table is written: the account is frozen; the next run writes the table and freezes no second time."""
+    log(warehouse, "e2", 105, 100, NOW + timedelta(hours=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(DuckDBWarehouse, "merge", lambda *_a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            reconcile_changes.run(warehouse, TODAY)
+    first = read_switches(warehouse)["google_ads:1"]
+    assert first.is_on
+    run()
+    assert read_switches(warehouse)["google_ads:1"] == first
+    assert warehouse.query("SELECT COUNT(*) AS n FROM control.change_reconciliation")["n"][0] == 2
+
+
+def test_an_edit_that_is_no_fight_is_told_only(warehouse: DuckDBWarehouse) -> None:
+    """It counts in the daily cap by the guard's own reading; here it is information."""
+    log(warehouse, "e2", 105, 120, NOW + timedelta(hours=2))
+    run()
+    run()
+    assert events(warehouse) == [("out_of_band_change", "info")]
+    assert read_switches(warehouse) == {}
+
+
+def test_nobody_changed_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet account is not an error."""
+    monkeypatch.setenv("AELP2_BACKEND", "duckdb")
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    assert "no budget was changed" in run()
