@@ -1,9 +1,11 @@
 """### Apply the approved changes as a canary
 
-Waits for the approval of the same day, then: snapshot, check only, apply once, read back. Without an approval nothing runs.
+Waits for the approval of the same day, then: is the account ready, snapshot, check only, apply once, read back. Without an
+approval nothing runs.
 
 **Reads** `control.change_sets`, `control.approvals`, `control.kill_switch`, `control.canary_budgets_snapshot`
-**Writes** the budgets of the ad accounts, `control.canary_changes`, `control.canary_budgets_snapshot`, `control.safety_events`
+**Writes** the budgets of the ad accounts, `control.readiness`, `control.canary_changes`, `control.canary_budgets_snapshot`,
+`control.safety_events`
 **If it fails** what was applied has been rolled back by its receipts, or `roll_back_changes` failed too and a person must look
 now: `aelp2 kill --why …` stops every further change. Runbook `budget_canary_daily`.
 """
@@ -25,6 +27,7 @@ with DAG(
     tags=[Tag.ACT],
 ):
     gate = approval_gate("budget_approval_daily")
+    assess = pod("assess-readiness")
     snapshot = pod("snapshot-budgets", access="read")
     validate = pod("validate-changes", access="mutate")
     apply = pod("apply-changes", "--live", access="mutate")
@@ -33,5 +36,5 @@ with DAG(
     # A run is as good as its last tasks. Without this one, a rollback that works would paint a failed run green.
     applied = EmptyOperator(task_id="applied")
 
-    gate >> snapshot >> validate >> apply >> verify >> applied
+    gate >> assess >> snapshot >> validate >> apply >> verify >> applied
     [apply, verify] >> roll_back

@@ -1,10 +1,12 @@
 """### Watch the open canaries
 
-Measures every applied change against its guardrails; rolls back what breached, promotes what ended well, and writes the report.
+Measures every applied change against its guardrails; rolls back what breached, promotes what ended well, says whose each budget
+change was, and writes the report.
 
-**Reads** `ads.ads_campaign_performance`, `ads.business_outcomes`, `control.change_sets`, `control.canary_changes`
-**Writes** `control.canary_watch`, `control.safety_events`, `control.kill_switch`, `control.canary_changes`, on a breach the
-budgets of the ad accounts, the report page
+**Reads** `ads.ads_campaign_performance`, `ads.business_outcomes`, `ads.ads_change_events`, `control.change_sets`,
+`control.canary_changes`
+**Writes** `control.canary_watch`, `control.change_reconciliation`, `control.safety_events`, `control.kill_switch`,
+`control.canary_changes`, on a breach the budgets of the ad accounts, the report page
 **If it fails** a canary runs unwatched, or a rollback stopped because somebody else edited the budget: look now, in the account
 and in the change log of the report. Runbook `budget_watch_daily`.
 """
@@ -25,6 +27,8 @@ with DAG(
     default_args=default_args("growth", Urgency.NOW),
     tags=[Tag.ACT],
 ):
+    # Beside the watch: whoever undoes a change of ours freezes the account, whether a canary is open or not.
+    reconcile = pod("reconcile-changes")
     watch = pod("watch-canary", access="read")
     # One after the other: both write the changefeed, and a breach must be answered before anything is declared good.
     # Whatever the watch ended with: a canary that cannot be measured must not keep one that breached from being undone.
@@ -35,4 +39,5 @@ with DAG(
     watched = EmptyOperator(task_id="watched", trigger_rule="none_failed")
 
     watch >> roll_back >> promote >> [report, watched]
+    reconcile >> [report, watched]
     watch >> promote

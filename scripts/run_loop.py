@@ -138,7 +138,7 @@ class Loop:
         uplift = progress.run("uplift_weekly", day)  # beside the model, which takes longest
         progress.must_succeed("mmm_weekly", model)
         progress.must_succeed("uplift_weekly", uplift)
-        for dag_id in ("attribution_weekly", "budget_plan_daily"):
+        for dag_id in ("attribution_weekly", "budget_plan_daily", "readiness_daily"):
             progress.must_succeed(dag_id, progress.run(dag_id, day))
         verdict = self._approve(progress, day)
         if verdict == "approved":

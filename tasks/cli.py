@@ -37,6 +37,7 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
     "control.ledger_anchors",
     "control.kill_switch",
 )
+_READINESS = "control.readiness"
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
@@ -233,19 +234,19 @@ JOBS: dict[str, Job] = {
     "snapshot-budgets": Job(
         "tasks.act.snapshot_budgets",
         "Read the budgets of the approved change set as they stand now.",
-        reads=(_SETS, "control.approvals", _SWITCH, _LEDGER),
+        reads=(_SETS, "control.approvals", _SWITCH, _READINESS, _LEDGER),
         writes=("control.canary_budgets_snapshot", *_APPEND, _SAFETY),
     ),
     "validate-changes": Job(
         "tasks.act.validate_changes",
         "Ask the platform to check the changes without making them.",
-        reads=(_SETS, "control.approvals", _SWITCH, _LEDGER),
+        reads=(_SETS, "control.approvals", _SWITCH, _READINESS, _LEDGER),
         writes=(*_APPEND, _SAFETY),
     ),
     "apply-changes": Job(
         "tasks.act.apply_changes",
         "Apply the approved change set, at most once, and read it back.",
-        reads=(_SETS, "control.approvals", "control.canary_budgets_snapshot", _SWITCH, *_APPEND),
+        reads=(_SETS, "control.approvals", "control.canary_budgets_snapshot", _SWITCH, _READINESS, *_APPEND),
         writes=(*_APPEND, _SAFETY),
         mutates=True,
     ),
@@ -290,6 +291,22 @@ JOBS: dict[str, Job] = {
         "Say for each budget change whose it is; freeze an account in which somebody undoes ours.",
         reads=("ads.ads_change_events", _LEDGER, _SWITCH, "control.change_reconciliation"),
         writes=("control.change_reconciliation", _SAFETY, _SWITCH),
+    ),
+    "assess-readiness": Job(
+        "tasks.govern.assess_readiness",
+        "Say for every account whether it may be changed today, and if not, why.",
+        reads=(
+            _SPEND,
+            _OUTCOMES,
+            "control.validation_results",
+            "models.mmm_runs",
+            "models.mmm_reviews",
+            _SETS,
+            _SWITCH,
+            "control.change_reconciliation",
+            *_APPEND,
+        ),
+        writes=(_READINESS,),
     ),
     "report": Job(
         "tasks.govern.report",

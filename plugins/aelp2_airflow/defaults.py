@@ -25,6 +25,7 @@ class Tag(StrEnum):
     DECIDE = "decide"
     APPROVE = "approve"
     ACT = "act"
+    GOVERN = "govern"
 
 
 class Urgency(StrEnum):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tasks.platforms.base import BudgetState, Platform
 
 
+READINESS_LASTS = timedelta(hours=24)
+
+
 @dataclass(frozen=True)
 class LiveView:
     """The account as the platform holds it now: all budgets by id, and what moved in the last 24 h by its own change log."""
@@ -108,11 +111,28 @@ def approval_reasons(context: Context, stored: StoredSet, change_set: ChangeSet,
     return reasons
 
 
+def readiness_reasons(context: Context, stored: StoredSet, now: datetime) -> list[str]:
+    """The account's newest verdict of `assess-readiness`: of the set's day or later, of the last 24 h, and good."""
+    account = account_scope(stored.platform, stored.account_id)
+    remedy = f"`aelp2 assess-readiness --run-date {stored.run_date}` makes one"
+    verdicts = context.warehouse.query(
+        "SELECT is_ready, detail, assessed_at FROM control.readiness WHERE platform = @platform AND account_id = @account_id "
+        "AND `check` = 'verdict' AND run_date >= @run_date ORDER BY run_date DESC LIMIT 1",
+        {"platform": stored.platform, "account_id": stored.account_id, "run_date": stored.run_date},
+    )
+    if verdicts.is_empty():
+        return [f"account {account} has no readiness verdict for {stored.run_date}; {remedy}"]
+    is_ready, detail, assessed_at = verdicts.row(0)
+    if now - assessed_at > READINESS_LASTS:
+        return [f"the readiness of account {account} was assessed at {assessed_at:%Y-%m-%d %H:%M} UTC, too long ago; {remedy}"]
+    return [] if is_ready else [f"account {account} is not ready: {detail}"]
+
+
 def check_authority(context: Context, stored: StoredSet, now: datetime, *, states: Iterable[str]) -> ChangeSet:
     """The verified change set if all that need not ask the platform agrees; Refused with every reason otherwise."""
     change_set = stored.verified()
     reasons = live_reasons(context, stored) + switch_reasons(context, stored)
-    reasons += approval_reasons(context, stored, change_set, now)
+    reasons += approval_reasons(context, stored, change_set, now) + readiness_reasons(context, stored, now)
     state, allowed = context.ledger.history(stored.change_set_id).state, tuple(states)
     if state not in allowed:
         reasons.append(f"it is {state or 'not proposed'!r} in the ledger; this step needs {' or '.join(allowed)}")

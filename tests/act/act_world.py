@@ -111,7 +111,23 @@ def propose(warehouse: Warehouse, changes: list[Change], *, base: int, run_date:
     table = "control.change_sets"
     warehouse.insert_new(table, pl.DataFrame([record], schema=load_contract(table).polars_schema()))
     Ledger(warehouse).append(Event(made.change_set_id, made.platform, account_id, "proposed", made.sha256, made.author))
+    assess(warehouse, account_id, run_date)
     return load_set(warehouse, made.change_set_id)
+
+
+def assess(warehouse: Warehouse, account_id: str = ACCOUNT, run_date: date = RUN_DATE, why_not: str = "") -> None:
+    """Write the account's verdict as assess-readiness does: ready unless there is a reason."""
+    verdict = {
+        "platform": "google_ads",
+        "account_id": account_id,
+        "run_date": run_date,
+        "check": "verdict",
+        "is_ready": not why_not,
+        "detail": why_not or "all 7 checks passed",
+        "assessed_at": utc_now(),
+    }
+    table = "control.readiness"
+    warehouse.merge(table, pl.DataFrame([verdict], schema=load_contract(table).polars_schema()))
 
 
 class World:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from act_world import ACCOUNT, AUTHOR, MICROS, NOW, World, account, settings
+from act_world import ACCOUNT, AUTHOR, MICROS, NOW, RUN_DATE, World, account, assess, settings
 
 from tasks.act import guard
 from tasks.act.stored import load_approval, load_set
@@ -14,6 +14,7 @@ from tasks.core.errors import GateStop, JobError, Refused, TryAgain
 from tasks.core.ledger import Event
 from tasks.core.switches import flip
 
+OLD_ONLY = f"DELETE FROM control.readiness WHERE run_date >= DATE '{RUN_DATE}'"
 BEFORE = {k: v.amount_micros for k, v in account().items()}
 
 
@@ -270,6 +271,35 @@ def test_the_smaller_base_counts(world: World) -> None:
     with pytest.raises(Refused, match="M7 status"):
         world.apply(stored)
     assert guard._base(stored.verified(), guard.read_live(world.platform, ACCOUNT, NOW)) == 900 * MICROS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda w: w.warehouse.tamper("DELETE FROM control.readiness"), "no readiness verdict for 2026-03-02"),
+        (lambda w: assess(w.warehouse, why_not="model: no MMM run has passed its review"), "not ready: model: no MMM run"),
+        (lambda w: assess(w.warehouse, run_date=RUN_DATE + timedelta(days=1), why_not="freshness: old"), "not ready: freshness"),
+        (lambda w: w.at(-24.5) or assess(w.warehouse) or w.at(0), "too long ago"),
+        (lambda w: assess(w.warehouse, run_date=RUN_DATE - timedelta(days=1)) or w.warehouse.tamper(OLD_ONLY), "no readiness"),
+    ],
+)
+def test_an_account_that_is_not_ready_is_not_changed(world: World, spoil: Callable[[World], object], words: str) -> None:
+    """Without a good verdict of the set's day or later, not older than a day, nothing is set; the refusal says why."""
+    stored = world.ready()
+    spoil(world)
+    with pytest.raises(Refused, match=words):
+        world.apply(stored)
+    assert world.platform.ours() == []
+    assert world.safety_kinds() == ["apply_refused"]
+
+
+def test_a_rollback_needs_no_readiness(world: World) -> None:
+    """Restoring lowers risk: it must work most of all when something is wrong."""
+    stored = world.ready()
+    world.apply(stored)
+    assess(world.warehouse, why_not="ledger: broken")
+    world.roll_back(stored)
+    assert world.platform.amounts() == BEFORE
 
 
 def test_budgets_of_paused_campaigns_do_not_widen_the_cap(world: World) -> None:

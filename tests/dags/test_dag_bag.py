@@ -20,9 +20,9 @@ IMAGES = {
 }
 AELP2 = ROOT / ".venv" / "bin" / "aelp2"
 _DAG_KEYS = {"schedule", "catchup", "max_active_runs", "tags", "doc_md", "dagrun_timeout", "max_active_tasks"}
-_LOOP = {f"{name}_daily" for name in ("ads_ingest", "budget_plan", "budget_approval", "budget_canary", "budget_watch")} | {
-    "mmm_weekly"
-}
+_LOOP = {
+    f"{name}_daily" for name in ("ads_ingest", "budget_plan", "budget_approval", "budget_canary", "budget_watch", "readiness")
+} | {"mmm_weekly"}
 _KUBE_CONFIG = """
 apiVersion: v1
 kind: Config
@@ -259,7 +259,7 @@ def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict
     assert {"validate_changes", "apply_changes", "roll_back_changes"} == {task.task_id for task in mutating}
     for task in mutating:
         assert "gate" in _upstream(task), task.task_id
-    assert {"validate_changes", "snapshot_budgets"} <= _upstream(canary.get_task("apply_changes"))
+    assert {"assess_readiness", "validate_changes", "snapshot_budgets"} <= _upstream(canary.get_task("apply_changes"))
 
 
 def test_a_watch_that_failed_holds_no_rollback_up_and_promotes_nothing(composer_bag: dict[str, DAG]) -> None:

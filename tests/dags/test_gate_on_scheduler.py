@@ -87,7 +87,7 @@ def test_an_approval_opens_the_gate(loop: Loop) -> None:
         "applied": "success",
         "roll_back_changes": "skipped",
     }.items() <= tasks.items()
-    canary_jobs = ["snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"]
+    canary_jobs = ["assess-readiness", "snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"]
     assert ["request-approval", "record-approval", *canary_jobs] == loop.commands(day)
     recorded = loop.calls(day)[1]
     both = f"set-a-{day}={'a' * 64},set-b-{day}={'b' * 64}"

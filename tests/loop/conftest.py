@@ -51,6 +51,7 @@ class Checkpoints:
         prepare(stage)
         yield self._keep("loaded", work)
         stage.must("plan-budgets")
+        stage.must("assess-readiness")
         yield self._keep("planned", work)
         decided = stage.decide()
         assert decided.code == 0, decided.err

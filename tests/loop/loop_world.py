@@ -261,3 +261,4 @@ def prepare(stage: Stage) -> None:
     stage.load()
     since = RUN_DATE - timedelta(days=14)
     write_model(stage.warehouse, stage.sandbox.admin.truth(since.isoformat(), RUN_DATE.isoformat()))
+    stage.must("validate-tables", "--for", "plan-budgets")

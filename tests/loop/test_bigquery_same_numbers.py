@@ -87,12 +87,19 @@ class Loop:
         (asked,) = json.loads((self.folder / "xcom.json").read_text(encoding="utf-8"))["sets"]
         names = ("--set", f"{asked['change_set_id']}={asked['sha256']}", "--approval-ref", "run1/review")
         self.job("record-approval", *names, "--decision", "approved", "--approver", "maria")
-        for step in (("snapshot-budgets",), ("validate-changes",), ("apply-changes", "--live"), ("verify-changes",)):
+        for step in (
+            ("assess-readiness",),
+            ("snapshot-budgets",),
+            ("validate-changes",),
+            ("apply-changes", "--live"),
+            ("verify-changes",),
+        ):
             self.job(*step)
         return str(asked["change_set_id"])
 
     def watch(self) -> None:
         """What the DAG of the watch runs."""
+        self.job("reconcile-changes")
         self.job("validate-tables", "--for", "watch-canary")
         self.job("watch-canary")
         self.job("roll-back-changes", "--live")
