@@ -23,8 +23,8 @@ with DAG(
     default_args=default_args("data", Urgency.TODAY),
     tags=[Tag.INGEST],
 ):
-    website = pod("ingest-ga4", size="m")
-    server = pod("ingest-events", image="identity")
+    website = pod("ingest-ga4", access="salt", size="m")
+    server = pod("ingest-events", image="identity", access="salt")
     # An advertiser without server events skips their task; a failed one stops the line.
     validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,), trigger_rule="none_failed")
 

@@ -24,7 +24,7 @@ with DAG(
     default_args=default_args("growth", Urgency.THIS_WEEK),
     tags=[Tag.IDENTIFY],
 ):
-    stitch = pod("stitch-identities", image="mmm", size="m")
+    stitch = pod("stitch-identities", image="mmm", access="salt", size="m")
     journeys = pod("build-journeys", size="m")
     maturity = pod("estimate-maturity", image="mmm", size="m")
     # What a person may ask to be forgotten is forgotten by itself after 13 months.

@@ -24,7 +24,7 @@ with DAG(
     default_args=default_args("measurement", Urgency.THIS_WEEK),
     tags=[Tag.MEASURE],
 ):
-    assignments = pod("import-assignments")
+    assignments = pod("import-assignments", access="salt")
     # Skipped is fine: experiments may also be imported by hand.
     validate = pod("validate-tables", "--for", "fit-uplift", trigger_rule="none_failed")
     fit = pod("fit-uplift", image="learn", size="m")

@@ -97,8 +97,9 @@ def _environment(container: Container, xcom: bool) -> list[k8s.V1EnvVar]:
     # A pod's disk is gone with the pod: a forgotten backend would load years of data into a file that nobody sees again.
     values = {"AELP2_ACTOR": ACTOR, "AELP2_BACKEND": "bigquery"}
     values |= {"HOME": _SCRATCH, "PYTENSOR_FLAGS": f"base_compiledir={_SCRATCH}/pytensor"}
-    if SECRETS[container.access]:
+    if container.access in ("read", "mutate"):
         values["AELP2_GOOGLE_ADS_CONFIG"] = f"{_CREDENTIALS}/google-ads.yaml"
+    if SECRETS[container.access]:
         # The same salt in every pod: with one of its own no name would match what the pod of the day before stored.
         values["AELP2_NAME_SALT_FILE"] = f"{_CREDENTIALS}/name_salt"
     if xcom:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Size = Literal["s", "m", "l"]
-Access = Literal["none", "read", "mutate"]
+Access = Literal["none", "salt", "read", "mutate"]
 
 # CPU and memory of a pod: requests equal limits, as GKE Autopilot wants it; "l" holds four MMM chains.
 SIZES: dict[str, dict[str, str]] = {
@@ -15,9 +15,14 @@ SIZES: dict[str, dict[str, str]] = {
     "m": {"cpu": "1", "memory": "4Gi", "ephemeral-storage": "2Gi"},
     "l": {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "4Gi"},
 }
-# Who the pod is, and the Kubernetes Secret with its google-ads.yaml. Only a mutating pod holds credentials that can mutate.
-SERVICE_ACCOUNTS: dict[str, str] = {"none": "aelp2-jobs", "read": "aelp2-read", "mutate": "aelp2-mutate"}
-SECRETS: dict[str, str | None] = {"none": None, "read": "aelp2-google-ads-read", "mutate": "aelp2-google-ads-mutate"}
+# Who the pod is, and the Kubernetes Secret it mounts. Only a mutating pod holds credentials that can mutate.
+SERVICE_ACCOUNTS: dict[str, str] = {"none": "aelp2-jobs", "salt": "aelp2-jobs", "read": "aelp2-read", "mutate": "aelp2-mutate"}
+SECRETS: dict[str, str | None] = {
+    "none": None,
+    "salt": "aelp2-name-salt",
+    "read": "aelp2-google-ads-read",
+    "mutate": "aelp2-google-ads-mutate",
+}
 
 _COMMAND = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DIGEST = re.compile(r"[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
@@ -35,8 +40,8 @@ class Container:
     args        its arguments; templates allowed; never a shell line
     image       name of the image in images.lock.json, for example `mmm`
     size        `s`, `m` or `l`, see SIZES
-    access      what the pod may do at the ad platforms: `none`, `read`, or `mutate` (which also means: never retried,
-                one at a time)
+    access      which secret the pod holds: `none`; `salt`, with which ids are hashed; or credentials of the ad platforms and
+                the salt, `read` or `mutate` (which also means: never retried, one at a time)
     """
 
     command: str

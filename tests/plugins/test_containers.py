@@ -16,7 +16,7 @@ GOOD = "europe-docker.pkg.dev/p/aelp2/ads@sha256:" + "0" * 64
         ({"command": "fit_mmm"}, "not a command of aelp2"),
         ({"command": "fit-mmm", "args": (5,)}, "argument 5 is a int"),
         ({"command": "fit-mmm", "size": "xl"}, "size='xl' is not one of s, m, l"),
-        ({"command": "fit-mmm", "access": "write"}, "access='write' is not one of none, read, mutate"),
+        ({"command": "fit-mmm", "access": "write"}, "access='write' is not one of none, salt, read, mutate"),
     ],
 )
 def test_a_wrong_definition_is_refused(fields: dict[str, object], message: str) -> None:
