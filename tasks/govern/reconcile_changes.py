@@ -61,33 +61,25 @@ def _record(platform: str, account_id: str, one: Reconciled, now: datetime) -> d
 
 
 def _tell(warehouse: Warehouse, run_date: date, platform: str, account_id: str, found: Sequence[Reconciled]) -> None:
-    """A safety event for each change that is not ours; nothing that a person must know hides in a table."""
+    """Safety events: one for each change that undoes ours or is missing in the log, one for all the others together."""
+    from functools import partial
+
     from tasks.core import safety
 
+    record = partial(safety.record, warehouse, run_date=run_date, platform=platform, account_id=account_id)
     for one in found:
-        if one.origin == "ours":
-            continue
         change = one.change
         moved = f"budget {change.budget_id}: {change.amount_before_micros} to {change.amount_after_micros} micros"
         if one.origin == "not_in_log":
-            kind, detail = (
-                "change_not_in_log",
-                f"{moved} is in our ledger but not in the platform's change log; look at the account",
-            )
-        elif one.is_fighting and one.against:
-            kind = "change_fought"
-            detail = f"{moved} undoes our change {one.against.change_id}; whoever did it disagrees with the loop: talk first"
-        else:
-            kind, detail = "out_of_band_change", f"{moved} was made outside this system; it counts in the daily cap (M3)"
-        safety.record(
-            warehouse,
-            run_date=run_date,
-            platform=platform,
-            account_id=account_id,
-            kind=kind,
-            severity="info" if kind == "out_of_band_change" else "critical",
-            detail=f"{detail} [{change.event_key}]",
-        )
+            detail = f"{moved} is in our ledger but not in the platform's change log; look at the account [{change.event_key}]"
+            record(kind="change_not_in_log", severity="critical", detail=detail)
+        elif one.against is not None:
+            detail = f"{moved} undoes our change {one.against.change_id}; talk to whoever did it [{change.event_key}]"
+            record(kind="change_fought", severity="critical", detail=detail)
+    budgets = [r.change.budget_id for r in found if r.origin == "out_of_band" and not r.is_fighting]
+    if budgets:
+        detail = f"{len(budgets)} changes were made outside this system, budgets {', '.join(sorted(set(budgets)))}"
+        record(kind="out_of_band_change", severity="info", detail=f"{detail}; those of a day count in its cap (M3)")
 
 
 def _freeze(warehouse: Warehouse, platform: str, account_id: str, fights: Sequence[Reconciled]) -> None:
@@ -125,7 +117,9 @@ def run(warehouse: Warehouse, run_date: date) -> list[str]:
         new = [r for r in found if (platform, account_id, r.change.event_key, r.origin, r.is_fighting) not in known]
         # Frozen and told before it is written down: a crash in between does both again, it does not forget to.
         _freeze(warehouse, platform, account_id, [r for r in new if r.is_fighting])
-        _tell(warehouse, run_date, platform, account_id, new)
+        # What others did before our first proposal is nobody's news.
+        began = own[0].at if own else until
+        _tell(warehouse, run_date, platform, account_id, [r for r in new if r.change.changed_at >= began])
         records = [_record(platform, account_id, one, utc_now()) for one in found]
         warehouse.merge(TABLE, pl.DataFrame(records, schema=load_contract(TABLE).polars_schema()))
         count = {origin: sum(r.origin == origin for r in found) for origin in ("ours", "out_of_band", "not_in_log")}

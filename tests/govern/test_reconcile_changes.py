@@ -218,12 +218,16 @@ def test_a_crash_after_the_freeze_is_made_good(warehouse: DuckDBWarehouse, monke
     assert warehouse.query("SELECT COUNT(*) AS n FROM control.change_reconciliation")["n"][0] == 2
 
 
-def test_an_edit_that_is_no_fight_is_told_only(warehouse: DuckDBWarehouse) -> None:
-    """It counts in the daily cap by the guard's own reading; here it is information."""
+def test_edits_that_are_no_fight_are_told_once_together(warehouse: DuckDBWarehouse) -> None:
+    """They count in the daily cap by the guard's own reading; here they are information. What was before us is no news."""
     log(warehouse, "e2", 105, 120, NOW + timedelta(hours=2))
+    log(warehouse, "e3", 120, 125, NOW + timedelta(hours=3))
+    log(warehouse, "e4", 90, 100, NOW - timedelta(days=3))
     run()
     run()
     assert events(warehouse) == [("out_of_band_change", "info")]
+    assert "2 changes" in warehouse.query("SELECT detail FROM control.safety_events")["detail"][0]
+    assert warehouse.query("SELECT COUNT(*) AS n FROM control.change_reconciliation")["n"][0] == 4
     assert read_switches(warehouse) == {}
 
 
