@@ -41,8 +41,8 @@ def command(run_date: date, days: int) -> None:
 
     warehouse = open_warehouse(load_settings())
     start = run_date - timedelta(days=days)
-    counts = write_sessions(warehouse, start, run_date)
-    counts |= write_journeys(warehouse, start, run_date)
+    sessions, left_out = write_sessions(warehouse, start, run_date)
+    counts = {"visits": sessions.height, "left_out": left_out} | write_journeys(warehouse, sessions, start, run_date)
     push(counts)
     click.echo(
         f"{counts['visits']:,} visits ({counts['left_out']:,} of bots left out) from {start} to {run_date - timedelta(days=1)}, "
@@ -54,8 +54,8 @@ def _days(start: date, end: date) -> list[date]:
     return [start + timedelta(days=n) for n in range((end - start).days)]
 
 
-def write_sessions(warehouse: Warehouse, start: date, end: date) -> dict[str, float]:
-    """Replace ``gaelp_users.journey_sessions`` of ``start`` ≤ day < ``end``; how many visits were written and left out.
+def write_sessions(warehouse: Warehouse, start: date, end: date) -> tuple[pl.DataFrame, int]:
+    """Replace ``gaelp_users.journey_sessions`` of ``start`` ≤ day < ``end``; the visits, and how many were left out.
 
     GateStop if a property was paid in several currencies.
     """
@@ -67,11 +67,14 @@ def write_sessions(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
     sessions = to_sessions(parts.filter(~parts["is_bot"]), orders)
     sessions = sessions.filter((sessions["session_start_date"] >= start) & (sessions["session_start_date"] < end))
     warehouse.replace_partitions("gaelp_users.journey_sessions", sessions, partitions=_days(start, end))
-    return {"visits": sessions.height, "left_out": int(parts["is_bot"].sum())}
+    return sessions, int(parts["is_bot"].sum())
 
 
-def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, float]:
-    """Replace touchpoints, paths and steps of ``start`` ≤ day < ``end``; how many journeys, conversions and paths there are."""
+def write_journeys(warehouse: Warehouse, sessions: pl.DataFrame, start: date, end: date) -> dict[str, float]:
+    """Replace touchpoints, paths and steps of ``start`` ≤ day < ``end``, whose visits are ``sessions``.
+
+    How many journeys, conversions and paths there are.
+    """
     import polars as pl
 
     from tasks.core.clock import utc_now
@@ -79,7 +82,8 @@ def write_journeys(warehouse: Warehouse, start: date, end: date) -> dict[str, fl
 
     context = first_day_to_read(start)
     now, days = pl.lit(utc_now()).alias("loaded_at"), _days(start, end)
-    visits = warehouse.query_file("gaelp_users/journey_context/query.sql", {"start_date": context, "end_date": end})
+    earlier = warehouse.query_file("gaelp_users/journey_context/query.sql", {"start_date": context, "end_date": start})
+    visits = pl.concat([earlier, sessions.select(earlier.columns)])
     touches = to_touchpoints(visits, end).filter(pl.col("touch_date") >= start).with_columns(now)
     warehouse.replace_partitions("gaelp_users.persistent_touchpoints", touches, partitions=days)
     window = {"start_date": start, "end_date": end, "context_date": context}

@@ -183,6 +183,16 @@ def test_a_visit_over_midnight_belongs_to_the_day_it_began(warehouse: Warehouse,
         assert sessions.select("session_start_date", "conversions").rows() == [(DAY0, 1.0)]
 
 
+def test_a_journey_that_began_before_the_window_stays_whole(warehouse: Warehouse, run: Callable[..., Result]) -> None:
+    """Only the last week is made anew: the stored visits before it are part of the journeys that end in it."""
+    store(warehouse, event("a", 5, source="google", medium="cpc"), purchase("a", 26, "1"), event("b", 27))
+    assert run().exit_code == 0
+    store(warehouse, purchase("b", 28, "2"))
+    assert run("--days", "7").exit_code == 0
+    assert paths(warehouse) == {"Paid Search > Direct": (1.0, 50, 0), "Direct > Direct": (1.0, 50, 0)}
+    assert read(warehouse, "gaelp_users.persistent_touchpoints", "journey_id")["journey_id"].n_unique() == 2
+
+
 def test_sql_and_python_count_the_same_paths_and_steps(warehouse: Warehouse, run: Callable[..., Result]) -> None:
     """The counted tables against plain Python over the touchpoints; probabilities out of a channel add up to one."""
     tags = [("google", "cpc"), ("google", "organic"), ("newsletter", "email"), (None, None)]

@@ -1,4 +1,4 @@
--- Stored visits that journeys of a window can reach back to.
+-- Stored visits before a window that its journeys can reach back to.
 -- Grain: property and visit.
 -- Window: visits that began on @start_date up to, not including, @end_date.
 -- Why: a journey that ends in the window may have begun before it.
