@@ -12,7 +12,7 @@ from tasks.core import caps
 from tasks.core.clock import is_simulated
 from tasks.core.errors import Refused
 from tasks.core.money import same_person
-from tasks.core.switches import ALL, account_scope, read_switches
+from tasks.core.switches import ALL, account_scope, on_for, read_switches
 
 if TYPE_CHECKING:
     from tasks.act.context import Context
@@ -68,8 +68,7 @@ def switch_reasons(context: Context, stored: StoredSet, *, freeze_counts: bool =
     return [
         f"switch {s.scope!r} is on since {s.switched_at:%Y-%m-%d %H:%M} UTC ({s.actor}: {s.why}); "
         f'`aelp2 kill --off --scope {s.scope} --why "…"` allows changes again'
-        for scope in scopes
-        if (s := switches.get(scope)) is not None and s.is_on
+        for s in on_for(switches, scopes)
     ]
 
 

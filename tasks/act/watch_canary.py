@@ -150,22 +150,15 @@ def _write(context: Context, stored: StoredSet, run_date: date, rows: Sequence[G
 def _breach(context: Context, stored: StoredSet, run_date: date, guardrails: Sequence[Guardrail], why: str) -> None:
     """Mark the set as breached; a CAC breach also freezes the account, once."""
     from tasks.core import safety
-    from tasks.core.switches import account_scope, flip, read_switches
+    from tasks.core.switches import account_scope, freeze
 
     bad = [g for g in guardrails if g.result == "roll_back"]
     cac = next((g for g in bad if g.name == "blended_cac"), None)
     scope = account_scope(stored.platform, stored.account_id)
     if cac is not None:
         # Frozen first: a crash after this line leaves an account that nobody can change, not one that goes on.
-        switch = read_switches(context.warehouse).get(scope)
-        if switch is None or not switch.is_on:
-            flip(
-                context.warehouse,
-                scope=scope,
-                is_on=True,
-                why=f"canary {stored.change_set_id}: {cac.detail}",
-                actor="watch-canary",
-            )
+        why_frozen = f"canary {stored.change_set_id}: {cac.detail}"
+        freeze(context.warehouse, stored.platform, stored.account_id, why=why_frozen, actor="watch-canary")
     safety.record(
         context.warehouse,
         run_date=run_date,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -48,6 +49,11 @@ def read_switches(warehouse: Warehouse) -> dict[str, Switch]:
     return {record["scope"]: Switch(**record) for record in frame.iter_rows(named=True)}
 
 
+def on_for(switches: Mapping[str, Switch], scopes: Iterable[str]) -> list[Switch]:
+    """Those of ``scopes`` whose last switching stops changes, in their order."""
+    return [switch for scope in scopes if (switch := switches.get(scope)) is not None and switch.is_on]
+
+
 def _number(event_id: str) -> int:
     """Number of a switching. A row with another kind of id would outrank every later switching, so it is an error."""
     if not _EVENT_ID.fullmatch(event_id):
@@ -74,3 +80,10 @@ def flip(warehouse: Warehouse, *, scope: str, is_on: bool, why: str, actor: str)
         if warehouse.insert_new(TABLE, frame) == 1:
             return switch
     raise JobError(f"could not switch {scope!r} in {_ATTEMPTS} attempts; run again at once")
+
+
+def freeze(warehouse: Warehouse, platform: str, account_id: str, *, why: str, actor: str) -> None:
+    """Stop changes of one account. One that is frozen already keeps the reason it has."""
+    scope = account_scope(platform, account_id)
+    if not on_for(read_switches(warehouse), [scope]):
+        flip(warehouse, scope=scope, is_on=True, why=why, actor=actor)

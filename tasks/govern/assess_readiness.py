@@ -12,6 +12,8 @@ from tasks.core.cli_options import run_date_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import polars as pl
+
     from tasks.core.policy import Policy
     from tasks.core.warehouse import Warehouse
     from tasks.govern.readiness import Account, Check
@@ -28,28 +30,26 @@ def _accounts(warehouse: Warehouse, run_date: date) -> list[Account]:
 
 
 def _pending(warehouse: Warehouse, run_date: date) -> dict[tuple[str, str], list[str]]:
-    since = run_date - timedelta(days=OPEN_DAYS)
-    starts = datetime.combine(run_date, time(), UTC)
-    rows = warehouse.query_file(
-        "control/readiness_sets/query.sql", {"since_date": since, "run_date": run_date, "day_starts_at": starts}
-    )
-    found: dict[tuple[str, str], list[str]] = {}
-    for platform, account_id, change_set_id, _ in rows.iter_rows():
-        found.setdefault((platform, account_id), []).append(change_set_id)
-    return found
+    """(platform, account) → change sets of earlier days whose time to decide is not over."""
+    since, starts = run_date - timedelta(days=OPEN_DAYS), datetime.combine(run_date, time(), UTC)
+    window = {"since_date": since, "run_date": run_date, "day_starts_at": starts}
+    return _by_account(warehouse.query_file("control/readiness_sets/query.sql", window))
 
 
 def _lost(warehouse: Warehouse, run_date: date) -> dict[tuple[str, str], list[str]]:
     """(platform, account) → changes of ours that never reached the platform's log."""
-    since = run_date - timedelta(days=OPEN_DAYS)
     rows = warehouse.query(
         "SELECT platform, account_id, event_key FROM control.change_reconciliation "
         "WHERE date >= @since_date AND origin = 'not_in_log' ORDER BY event_key",
-        {"since_date": since},
+        {"since_date": run_date - timedelta(days=OPEN_DAYS)},
     )
+    return _by_account(rows)
+
+
+def _by_account(rows: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
-    for platform, account_id, event_key in rows.iter_rows():
-        found.setdefault((platform, account_id), []).append(event_key)
+    for platform, account_id, name in rows.iter_rows():
+        found.setdefault((platform, account_id), []).append(name)
     return found
 
 
@@ -66,11 +66,11 @@ def assess(warehouse: Warehouse, policy: Policy, run_date: date) -> Mapping[Acco
     ).to_dicts()
     switches, pending, lost = read_switches(warehouse), _pending(warehouse, run_date), _lost(warehouse, run_date)
     book = Ledger(warehouse)
-    problems = book.problems()
+    problems, sets = book.problems(), book.histories()
     found = {}
     for account in accounts:
         key = (account.platform, account.account_id)
-        histories = {h.change_set_id: h for h in book.histories(*key)}
+        histories = {h.change_set_id: h for h in sets if (h.rows[0].platform, h.rows[0].account_id) == key}
         checks = [
             readiness.freshness(account, run_date, policy.max_data_age_days),
             readiness.gates(gate_rows, run_date),

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from tasks.core.ledger import SetHistory
-from tasks.core.switches import ALL, Switch, account_scope
+from tasks.core.switches import ALL, Switch, account_scope, on_for
 
 OUTCOME_DAYS = 7  # new customers may be counted a week later
 MODEL_DAYS = 14  # the MMM is fitted weekly: two weeks mean that one fit failed and the next did too
@@ -78,7 +78,7 @@ def model(live: Mapping[str, Any] | None, run_date: date) -> Check:
 
 def switches(found: Mapping[str, Switch], account: Account) -> Check:
     """Neither the kill switch nor the account's freeze is on."""
-    on = [s for scope in (ALL, account.scope) if (s := found.get(scope)) is not None and s.is_on]
+    on = on_for(found, (ALL, account.scope))
     if not on:
         return Check("switches", True, "no switch is on")
     return Check(

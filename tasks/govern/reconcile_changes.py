@@ -83,16 +83,12 @@ def _tell(warehouse: Warehouse, run_date: date, platform: str, account_id: str, 
 
 
 def _freeze(warehouse: Warehouse, platform: str, account_id: str, fights: Sequence[Reconciled]) -> None:
-    from tasks.core.switches import account_scope, flip, read_switches
+    from tasks.core.switches import freeze
 
-    if not fights:
-        return
-    scope = account_scope(platform, account_id)
-    switch = read_switches(warehouse).get(scope)
-    if switch is None or not switch.is_on:
+    if fights:
         budgets = ", ".join(sorted({one.change.budget_id for one in fights}))
         why = f"somebody moved back what we had changed: budget {budgets}; talk to them before the loop goes on"
-        flip(warehouse, scope=scope, is_on=True, why=why, actor=ACTOR)
+        freeze(warehouse, platform, account_id, why=why, actor=ACTOR)
 
 
 def run(warehouse: Warehouse, run_date: date) -> list[str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
-from tasks.core.errors import JobError
+from tasks.core.errors import GateStop, JobError, TryAgain
 from tasks.core.log import redact
 from tasks.ingest.outcomes_source import MAX_BYTES, download, without_query
 
@@ -160,3 +160,17 @@ class Run:
         }
         schema = load_contract("control.ingest_runs").polars_schema()
         warehouse.merge("control.ingest_runs", pl.DataFrame([row], schema=schema))
+
+
+def told(errors: dict[str, JobError]) -> str:
+    """The errors in one text."""
+    return "; ".join(f"{name}: {error}" for name, error in errors.items())
+
+
+def raise_errors(errors: dict[str, JobError], of: int, what: str) -> None:
+    """Nothing if there are none; else one error of the kind that all of them share, or a JobError."""
+    if not errors:
+        return
+    kinds: Sequence[type[JobError]] = (TryAgain, GateStop)
+    kind = next((k for k in kinds if all(isinstance(error, k) for error in errors.values())), JobError)
+    raise kind(f"{len(errors)} of {of} {what} failed: {told(errors)}")

@@ -229,7 +229,7 @@ def _import_all(settings: Settings, run_date: date) -> None:
     from tasks.core.warehouse import open_warehouse
     from tasks.core.xcom import push
     from tasks.ingest.assignments_source import import_source
-    from tasks.ingest.server_events_source import raise_errors
+    from tasks.ingest.deliveries import raise_errors
 
     salt = load_salt(settings.name_salt_file, may_create=settings.backend == "duckdb")
     outcome = import_source(open_warehouse(settings), settings.experiments or "", salt, run_date)

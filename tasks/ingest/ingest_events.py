@@ -155,7 +155,7 @@ def _load_file(file: str, shape: Shape, load: ServerEventsLoad, *, check_only: b
 
 def _load_source(place: str, load: SourceLoad) -> None:
     from tasks.core import xcom
-    from tasks.ingest.server_events_source import raise_errors
+    from tasks.ingest.deliveries import raise_errors
 
     outcome = load.run(place)
     xcom.push({"files": outcome.files, "unchanged": outcome.unchanged, **vars(outcome.counts)})

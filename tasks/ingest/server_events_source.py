@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from tasks.core.errors import GateStop, JobError, TryAgain
-from tasks.ingest.deliveries import Delivery, Run, Taken, find, remember, unchanged
+from tasks.core.errors import JobError
+from tasks.ingest.deliveries import Delivery, Run, Taken, find, remember, told, unchanged
 from tasks.ingest.server_events_load import Counts, ServerEventsLoad
 from tasks.ingest.server_events_read import FORMS, Shape, form_of
 
@@ -79,24 +78,10 @@ class SourceLoad:
         """Load one file; the number of its good records. An empty file is a day without events."""
         if delivery.content is None and not Path(delivery.address).stat().st_size:
             return 0
-        shape = Shape(form_of(delivery.name) or "ndjson", self.shape.separator, self.shape.renamed, self.shape.ignored)
+        shape = replace(self.shape, form=form_of(delivery.name) or "ndjson")
         load = ServerEventsLoad(self.warehouse, self.rules, self.max_bad_pct)
         counts = load.run(delivery.address, shape, delivery.content)
         run.span(load.first_day, load.last_day)
-        for name in (one.name for one in fields(Counts)):
-            setattr(sums, name, getattr(sums, name) + getattr(counts, name))
+        for one in fields(Counts):
+            setattr(sums, one.name, getattr(sums, one.name) + getattr(counts, one.name))
         return counts.records - counts.quarantined
-
-
-def told(errors: dict[str, JobError]) -> str:
-    """The errors in one text."""
-    return "; ".join(f"{name}: {error}" for name, error in errors.items())
-
-
-def raise_errors(errors: dict[str, JobError], of: int, what: str) -> None:
-    """Nothing if there are none; else one error of the kind that all of them share, or a JobError."""
-    if not errors:
-        return
-    kinds: Sequence[type[JobError]] = (TryAgain, GateStop)
-    kind = next((k for k in kinds if all(isinstance(error, k) for error in errors.values())), JobError)
-    raise kind(f"{len(errors)} of {of} {what} failed: {told(errors)}")

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import yaml
@@ -166,6 +167,12 @@ class Stage:
 
     def safety_kinds(self) -> list[str]:
         return list(self.warehouse.query("SELECT kind FROM control.safety_events ORDER BY kind")["kind"])
+
+
+def sql(stage: Stage, statement: str, *values: object) -> None:
+    """Change a table behind everybody's back."""
+    with duckdb.connect(str(stage.folder / "w.duckdb")) as connection:
+        connection.execute(statement, values)
 
 
 def before(planned: ChangeSet) -> dict[str, int]:

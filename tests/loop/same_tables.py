@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "warehouse"))
+
+from bigquery_double import bigquery_double  # needs the line above
 from sql.zetasql_analyser import analyse
 from zetasql.core.exceptions import ServerError
 
@@ -18,6 +27,23 @@ from tasks.core.warehouse import open_warehouse
 
 # Sums of floats may be added in another order, since the double shuffles rows that have no ORDER BY. Seen: 3e-16.
 TOLERANCE = 1e-12
+# DuckDB's leases are locked files, so this table exists on BigQuery only.
+ONE_SIDED = "control.leases"
+# The jobs run twice in the first test's set-up: three minutes on a quiet machine, many more on a busy one.
+patient = pytest.mark.timeout(2400)
+
+
+@contextmanager
+def on_both[Left](
+    folder: Path, go: Callable[[Path, dict[str, str], ProcessPoolExecutor, Path], Left]
+) -> Iterator[tuple[Left, Left, Path]]:
+    """What ``go(folder, environment, pool, salt file)`` left on DuckDB and on BigQuery, and the file of BigQuery's statements."""
+    statements = folder / "statements.jsonl"
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        env = {"AELP2_BACKEND": "duckdb", "AELP2_DUCKDB_PATH": str(folder / "w.duckdb")}
+        on_duckdb = go(folder / "duckdb", env, pool, folder / "salt")
+        with bigquery_double(folder / "double.duckdb", statements) as env:
+            yield on_duckdb, go(folder / "bigquery", env, pool, folder / "salt"), statements
 
 
 def rows_of(contract: TableContract, env: dict[str, str]) -> pl.DataFrame:

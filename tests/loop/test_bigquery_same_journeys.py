@@ -6,10 +6,8 @@ into the export's own dataset on the double, and the job lists and reads that th
 journeys, maturity, attribution and the forgetting of a person follow on both.
 """
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -20,8 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from cli_child import run
 from google.cloud import bigquery
-from same_tables import differences, refusal, rows_of, statements_in
-from test_bigquery_same_numbers import ONE_SIDED, bigquery_double, patient
+from same_tables import ONE_SIDED, differences, on_both, patient, refusal, rows_of, statements_in
 
 from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
@@ -148,14 +145,8 @@ def someone(env: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Left, Left, Path]]:
     """What the jobs left on DuckDB and on BigQuery, and the file with every statement BigQuery was sent."""
-    folder = tmp_path_factory.mktemp("journeys")
-    statements = folder / "statements.jsonl"
-    with ExitStack() as stack:
-        pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
-        env = {"AELP2_BACKEND": "duckdb", "AELP2_DUCKDB_PATH": str(folder / "w.duckdb")}
-        on_duckdb = go(folder / "duckdb", env, pool, folder / "salt")
-        env = stack.enter_context(bigquery_double(folder / "double.duckdb", statements))
-        yield on_duckdb, go(folder / "bigquery", env, pool, folder / "salt"), statements
+    with on_both(tmp_path_factory.mktemp("journeys"), go) as left:
+        yield left
 
 
 @patient

@@ -9,24 +9,17 @@ deterministic fallback model of new customers, whose verdict is the same on ever
 """
 
 import json
-import multiprocessing
 import re
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "warehouse"))
-
-from bigquery_double import bigquery_double  # needs the line above
 from cli_child import Ended, run
-from same_tables import differences, refusal, rows_of, statements_in
+from same_tables import ONE_SIDED, differences, on_both, patient, refusal, rows_of, statements_in
 
 from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
@@ -46,12 +39,8 @@ MAY_DIFFER = {
     ("control.canary_changes", "row_hash"): "the same",
     ("control.ledger_anchors", "row_hash"): "the same",
 }
-# DuckDB's leases are locked files, so this table exists on BigQuery only.
-ONE_SIDED = "control.leases"
 # The jobs of this run may write these, but nothing in it is bad, a control variable or an experiment.
 EMPTY = {"ads.business_controls", "control.quarantine", "models.mmm_lift_tests"}
-# Twice the whole loop is in the first test's set-up: three minutes on a quiet machine, many more on a busy one.
-patient = pytest.mark.timeout(2400)
 
 
 @dataclass
@@ -162,14 +151,8 @@ def go(folder: Path, backend: dict[str, str], pool: ProcessPoolExecutor, salt: P
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Left, Left, Path]]:
     """What the loop left on DuckDB and on BigQuery, and the file with every statement BigQuery was sent."""
-    folder = tmp_path_factory.mktemp("same")
-    statements = folder / "statements.jsonl"
-    with ExitStack() as stack:
-        pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
-        env = {"AELP2_BACKEND": "duckdb", "AELP2_DUCKDB_PATH": str(folder / "w.duckdb")}
-        on_duckdb = go(folder / "duckdb", env, pool, folder / "salt")
-        env = stack.enter_context(bigquery_double(folder / "double.duckdb", statements))
-        yield on_duckdb, go(folder / "bigquery", env, pool, folder / "salt"), statements
+    with on_both(tmp_path_factory.mktemp("same"), go) as left:
+        yield left
 
 
 @patient

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import duckdb
 import pytest
-from loop_world import ACCOUNT, Stage, after, before, steps
+from loop_world import ACCOUNT, Stage, after, before, sql, steps
 
 At = Callable[[str], Stage]
 EDIT = 990_000_000  # what somebody sets in the web page; no plan of this world comes near
@@ -51,8 +51,7 @@ def test_a_ledger_row_that_was_edited_is_found(untouched: At, column: str) -> No
         connection.execute(f"UPDATE control.canary_changes SET {column} = {value} WHERE seq = ?", [seq])
     ran = stage.run("verify-ledger")
     assert (ran.code, f"row seq={seq} " in ran.err) == (3, True), ran
-    with duckdb.connect(str(stage.folder / "w.duckdb")) as connection:
-        connection.execute("DELETE FROM control.canary_changes WHERE seq = ?", [seq])
+    sql(stage, "DELETE FROM control.canary_changes WHERE seq = ?", seq)
     assert stage.run("verify-ledger").code == 3
 
 

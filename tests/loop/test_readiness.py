@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-import duckdb
 import pytest
-from loop_world import ACCOUNT, RUN_DATE, Stage
+from loop_world import ACCOUNT, RUN_DATE, Stage, sql
 
 from tasks.core.ledger import Event
 
@@ -36,12 +35,6 @@ SPOILED: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "incidents: change set s-old is blocked": ("incidents", ""),
     "approvals: change set s-old of an earlier day": ("approvals", ""),
 }
-
-
-def sql(stage: Stage, statement: str, *values: object) -> None:
-    """Change a table behind everybody's back."""
-    with duckdb.connect(str(stage.folder / "w.duckdb")) as connection:
-        connection.execute(statement, values)
 
 
 def _old_set(stage: Stage, *events: str) -> None:

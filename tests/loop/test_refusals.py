@@ -5,20 +5,13 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import duckdb
 import pytest
-from loop_world import ACCOUNT, AUTHOR, PERSON, Stage
+from loop_world import ACCOUNT, AUTHOR, PERSON, Stage, sql
 
 from tasks.core.changeset import canonical_json
 
 At = Callable[[str], Stage]
 APPLY = ("apply-changes", "--live")
-
-
-def sql(stage: Stage, statement: str, *values: object) -> None:
-    """Change a table behind everybody's back."""
-    with duckdb.connect(str(stage.folder / "w.duckdb")) as connection:
-        connection.execute(statement, values)
 
 
 def refused(stage: Stage, words: str, *command: str) -> None:
