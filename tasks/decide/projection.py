@@ -164,13 +164,23 @@ def _toward_before(before: int, moved: int, direction: int, unit: int) -> int:
     return min(-((moved - before) // unit) * unit, before)
 
 
-def _trim(after: dict[str, int], order: Sequence[Movable], excess: int, direction: int, unit: int) -> int:
-    """Take whole units back from the steps of ``order`` (least useful first) until ``excess`` is below a unit; the rest of it."""
+def _take_back(
+    after: dict[str, int], order: Sequence[Movable], excess: int, direction: int, unit: int, *, overshoot: bool
+) -> int:
+    """Take steps of ``order`` (least useful first) back, unit by unit, until ``excess`` is gone; how much was taken.
+
+    An amount off the unit ends where it began: its last piece is smaller than a unit. With ``overshoot`` the last piece may
+    be more than is left of the excess, without it that piece stays.
+    """
+    left = excess
     for budget in order:
-        while excess >= unit and direction * (after[budget.budget_id] - budget.amount_micros) >= unit:
-            after[budget.budget_id] -= direction * unit
-            excess -= unit
-    return excess
+        while left > 0 and (step := direction * (after[budget.budget_id] - budget.amount_micros)) > 0:
+            piece = min(unit, step)
+            if piece > left and not overshoot:
+                break
+            after[budget.budget_id] -= direction * piece
+            left -= piece
+    return excess - left
 
 
 def project(
@@ -204,10 +214,7 @@ def project(
     }
     up = sum(max(after[b.budget_id] - b.amount_micros, 0) for b in budgets)
     down = sum(max(b.amount_micros - after[b.budget_id], 0) for b in budgets)
-    # Whole units taken back: an increase nobody pays for, then a decrease that pays for nothing.
-    over = up - down - max(net_micros, 0)
-    if over > 0:
-        left = _trim(after, transfers.increases[::-1], over + unit_micros - 1, +1, unit_micros)
-        up -= over + unit_micros - 1 - left
-    _trim(after, transfers.decreases[::-1], down - up + min(net_micros, 0), -1, unit_micros)
+    # Taken back: an increase nobody pays for, then a decrease that pays for nothing.
+    up -= _take_back(after, transfers.increases[::-1], up - down - max(net_micros, 0), +1, unit_micros, overshoot=True)
+    _take_back(after, transfers.decreases[::-1], down - up + min(net_micros, 0), -1, unit_micros, overshoot=False)
     return [Step(b.budget_id, b.amount_micros, after[b.budget_id], state.ended_by.get(b.budget_id, "none")) for b in budgets]

@@ -74,6 +74,13 @@ def test_amounts_off_the_unit_are_rounded_towards_the_present() -> None:
     assert 0 <= -sum(s.delta_micros for s in found.values()) < 2 * UNIT
 
 
+def test_a_step_below_the_unit_that_nobody_pays_for_is_taken_back() -> None:
+    """A budget one micro below a whole unit does not grow by that micro when its payer's step is rounded away."""
+    payer = Movable("down", "b", 10_002, (), (Limit("step_cap_5_pct", 9_502), Limit("minimum_unit", UNIT)), 1.0)
+    found = run([movable("up", "a", 89_999), payer], {"a": Move(+1, (Limit("optimum", 1),), 2.0), "b": DOWN})
+    assert {k: s.delta_micros for k, s in found.items()} == {"up": 0, "down": 0}
+
+
 @st.composite
 def accounts(draw: st.DrawFn) -> tuple[list[Movable], dict[str, Move], int, int]:
     channels = draw(st.lists(st.sampled_from("abcde"), min_size=1, max_size=5, unique=True))
