@@ -25,7 +25,7 @@ with DAG(
 ):
     website = pod("ingest-ga4", access="salt", size="m")
     server = pod("ingest-events", image="identity", access="salt")
-    # An advertiser without server events skips their task; a failed one stops the line.
-    validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,), trigger_rule="none_failed")
+    # An advertiser without GA4 or without server events skips that task; a failed one stops the line.
+    validate = pod("validate-tables", "--for", "ingest-ga4", writes=(GA4_VALIDATED,), trigger_rule="none_failed_min_one_success")
 
     [website, server] >> validate

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasks.core.errors import JobError
+from tasks.core.errors import JobError, NothingToDo
 from tasks.core.warehouse.base import read_sql
 
 if TYPE_CHECKING:
@@ -179,9 +179,11 @@ class FolderSource:
         with duckdb.connect() as connection:
             connection.execute("SET arrow_output_version='1.4'")  # texts as string views, which Polars takes without a copy
             try:
-                return pl.DataFrame(connection.sql(source + query.lstrip(" )"), params={"file": str(file)}))
+                # A table and not a stream: DuckDB then makes it on all cores.
+                flat = connection.sql(source + query.lstrip(" )"), params={"file": str(file)}).to_arrow_table()
             except duckdb.Error as error:
                 raise JobError(f"{file} cannot be read as a GA4 export table: {str(error).strip()}") from error
+        return pl.DataFrame(flat)
 
     def flats(self, tables: Sequence[ExportTable]) -> Iterator[pl.DataFrame]:
         """See :class:`Ga4Source`. Two at once: a day of a small shop is one row group, which keeps one core busy."""
@@ -236,10 +238,10 @@ class BigQuerySource:
 
 
 def open_source(settings: Settings) -> Ga4Source:
-    """The source that ``settings.ga4_export`` names; JobError if it names none."""
+    """The source that ``settings.ga4_export`` names; NothingToDo if it names none."""
     place = settings.ga4_export
     if place is None:
-        raise JobError(
+        raise NothingToDo(
             "AELP2_GA4_EXPORT is not set; name the dataset of the GA4 export (my-project.analytics_123456) or a folder that "
             "holds analytics_<property id> folders of Parquet files"
         )

@@ -84,13 +84,11 @@ def read_assignments(path: Path, run_date: date, *, is_growing: bool = False) ->
 
 
 def without_forgotten_units(warehouse: Warehouse, frame: pl.DataFrame, salt: bytes) -> pl.DataFrame:
-    """``frame`` without the cookies of people who asked to be forgotten."""
+    """``frame``, whose units are of one kind, without those of people who asked to be forgotten."""
     from tasks.core.forgotten import read_forgotten, without_forgotten
 
-    if frame["unit_id_kind"][0] != "user_pseudo_id":
-        return frame  # a forgotten person has no person_id any more
-    named = frame.rename({"unit_id": "user_pseudo_id"})
-    return without_forgotten(named, read_forgotten(warehouse), salt).rename({"user_pseudo_id": "unit_id"})
+    kind = str(frame["unit_id_kind"][0])
+    return without_forgotten(frame.rename({"unit_id": kind}), read_forgotten(warehouse), salt).rename({kind: "unit_id"})
 
 
 def replace_experiment(warehouse: Warehouse, frame: pl.DataFrame, source: str, cost: Cost | None) -> None:

@@ -29,7 +29,7 @@ def command(*, run_date: date, properties: tuple[str, ...], days: int, start_dat
     User ids, order ids and campaign names are hashed, page addresses are not kept. Rows that cannot be right go to
     control.quarantine with the reason. In control.ingest_runs the rows read are those written, those quarantined, those that were
     there twice and those of people who asked to be forgotten.
-    Exit codes: 1 the export cannot be read, 75 only passing faults.
+    Exit codes: 1 the export cannot be read, 75 only passing faults, 99 no export is named.
     """
     from tasks.core import xcom
     from tasks.core.redaction import load_salt

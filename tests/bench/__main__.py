@@ -103,13 +103,17 @@ def mmm_bars(result: dict[str, Any]) -> Iterator[Bar]:
 
 
 def ga4_bars(result: dict[str, Any]) -> Iterator[Bar]:
-    """Events per second from the events table to sessions and touchpoints, and from the nested export to flat rows."""
-    wanted = result["bar_events_per_s"]
-    parts = (("sessions", "events to sessions and touchpoints, cold"), ("flatten", "GA4 export to flat rows"))
-    for part, what in parts:
-        rate, idle = result[f"{part}_events_per_s"], result[f"{part}_events_per_s_two_cores"]
-        used = f"{result[f'{part}_cpu_s']:.1f} s of processor, which two idle cores do at {idle / 1e6:.2f} M events/s"
-        yield Bar(what, f"≥ {wanted / 1e6:g} M events/s", f"{rate / 1e6:.2f} M events/s", wanted / rate, used)
+    """Events per second from the events table to sessions and touchpoints; beside it, from the nested export to flat rows."""
+    wanted, rate = result["bar_events_per_s"], result["sessions_events_per_s"]
+    idle, flatten = (result[f"{part}_events_per_s{cores}"] for part, cores in (("sessions", "_two_cores"), ("flatten", "")))
+    yield Bar(
+        "GA4 events to sessions and touchpoints, cold",
+        f"≥ {wanted / 1e6:g} M events/s",
+        f"{rate / 1e6:.2f} M events/s",
+        wanted / rate,
+        f"{result['sessions_cpu_s']:.1f} s of processor, which two idle cores do at {idle / 1e6:.2f} M events/s; the "
+        f"nested export is flattened before, at {flatten / 1e6:.2f} M events/s",
+    )
 
 
 def identity_bars(result: dict[str, Any]) -> Iterator[Bar]:

@@ -115,6 +115,7 @@ def build_journeys(path: Path) -> dict[str, float]:
     """Wall and processor seconds and peak MiB of one cold run of the job."""
     env = {**os.environ, "AELP2_DUCKDB_PATH": str(path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", "from tasks.cli import main; main()", "build-journeys"]
+    os.sync()  # what was made for the measurement is on the disk before it begins
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([*command, "--run-date", str(DAY + timedelta(days=1))], env=env, check=True, stdout=sys.stderr)
     wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)

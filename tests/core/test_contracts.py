@@ -183,6 +183,13 @@ def test_bigquerys_own_client_takes_every_schema() -> None:
         assert schema == [SchemaField.from_api_repr(copy.deepcopy(field)).to_api_repr() for field in schema], contract.name
 
 
+def test_only_columns_that_say_so_are_stored_uncompressed() -> None:
+    """An id of a visit is written as it is; the account beside it is compressed."""
+    ddl = load_contract("gaelp_users.journey_sessions").duckdb_ddl()
+    assert '"session_key" VARCHAR NOT NULL USING COMPRESSION uncompressed' in ddl
+    assert '"property_id" VARCHAR NOT NULL,' in ddl
+
+
 @pytest.mark.parametrize("contract", all_contracts(), ids=lambda c: c.name)
 def test_the_duckdb_ddl_creates_the_table(contract: TableContract) -> None:
     """DuckDB makes each contract's table with its columns in order, their types and their NOT NULLs; twice is as once."""

@@ -96,15 +96,23 @@ def test_again_replaces_the_experiment_and_leaves_others_alone(warehouse: Wareho
     assert held(warehouse).group_by("experiment_id").len().sort("experiment_id").rows() == [("holdout", 2), ("other", 4)]
 
 
-def test_people_who_were_forgotten_stay_out(warehouse: Warehouse, load: Callable[..., Result]) -> None:
-    """A cookie of a forgotten person is left out and counted."""
-    digest = forgotten_hash("user_pseudo_id", "1.1", b"s" * 64)
+@pytest.mark.parametrize("kind", ["user_pseudo_id", "person_id"])
+def test_people_who_were_forgotten_stay_out(kind: str, warehouse: Warehouse, load: Callable[..., Result]) -> None:
+    """A forgotten person's unit is left out and counted, whether the experiment names cookies or persons."""
+    units = [f"{n}.{n}" if kind == "user_pseudo_id" else f"{n:032x}" for n in range(4)]
     schema = load_contract("gaelp_users.forgotten_ids").polars_schema()
     now = pl.Series(["2026-02-01T00:00:00Z"]).str.to_datetime("%+", time_unit="us", time_zone="UTC")[0]
-    gone = {"id_kind": "user_pseudo_id", "id_hash": digest, "run_date": now.date(), "why": "request 7", "forgotten_at": now}
+    gone = {
+        "id_kind": kind,
+        "id_hash": forgotten_hash(kind, units[1], b"s" * 64),
+        "run_date": now.date(),
+        "why": "request 7",
+        "forgotten_at": now,
+    }
     warehouse.append("gaelp_users.forgotten_ids", pl.DataFrame([gone], schema=schema))
-    assert "1 of forgotten people left out" in load(table(*(row(n) for n in range(4)))).output
-    assert held(warehouse)["unit_id"].to_list() == ["0.0", "2.2", "3.3"]
+    rows = (row(n, unit_id_kind=kind, unit_id=unit) for n, unit in enumerate(units))
+    assert "1 of forgotten people left out" in load(table(*rows)).output
+    assert held(warehouse)["unit_id"].to_list() == [units[0], *units[2:]]
 
 
 GOOD = [row(0), row(1)]
