@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from loop_world import ACCOUNT, AUTHOR, PERSON, Stage
 
-from tasks.core.changeset import canonical_json
+from tasks.core.canonical import canonical_json
 
 At = Callable[[str], Stage]
 APPLY = ("apply-changes", "--live")
