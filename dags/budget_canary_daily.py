@@ -32,7 +32,7 @@ with DAG(
     validate = pod("validate-changes", access="mutate")
     apply = pod("apply-changes", "--live", access="mutate")
     verify = pod("verify-changes", access="read")
-    roll_back = pod("roll-back-changes", "--live", access="mutate", trigger_rule="one_failed")
+    roll_back = pod("roll-back-changes", "--kind", "budgets", "--live", access="mutate", trigger_rule="one_failed")
     # A run is as good as its last tasks. Without this one, a rollback that works would paint a failed run green.
     applied = EmptyOperator(task_id="applied")
 

@@ -40,9 +40,11 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
 _READINESS = "control.readiness"
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
+_SNAPSHOTS = ("control.canary_budgets_snapshot", "control.canary_ads_snapshot")
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
 _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
+_ADS = "ads.ad_statuses"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
@@ -58,6 +60,7 @@ JOBS: dict[str, Job] = {
             "ads.ads_conversion_action_stats",
             "ads.ads_change_events",
             "ads.campaign_budgets",
+            _ADS,
             "control.ingest_runs",
             "control.quarantine",
         ),
@@ -207,6 +210,21 @@ JOBS: dict[str, Job] = {
         ),
         writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
     ),
+    "plan-ads": Job(
+        "tasks.decide.plan_ads",
+        "Propose enabling and pausing ads as the bandits decided, within every rule.",
+        reads=(
+            "models.bandit_decisions",
+            _ADS,
+            "ads.ads_ad_performance",
+            "ads.ads_accounts",
+            "ads.ads_change_events",
+            _SETS,
+            _SWITCH,
+            _LEDGER,
+        ),
+        writes=(_SETS, "control.ad_decisions", *_APPEND),
+    ),
     "plan-audiences": Job(
         "tasks.decide.plan_audiences",
         "Plan audiences for Google, Meta and GA4 from causal scores; nothing is sent.",
@@ -220,8 +238,10 @@ JOBS: dict[str, Job] = {
             _SETS,
             "control.budget_proposals",
             "control.plan_decisions",
+            "control.ad_decisions",
             "models.mmm_reviews",
             "ads.ads_change_events",
+            _ADS,
             _LEDGER,
         ),
     ),
@@ -233,9 +253,9 @@ JOBS: dict[str, Job] = {
     ),
     "snapshot-budgets": Job(
         "tasks.act.snapshot_budgets",
-        "Read the budgets of the approved change set as they stand now.",
+        "Read the budgets (or ads) of the approved change set as they stand now.",
         reads=(_SETS, "control.approvals", _SWITCH, _READINESS, _LEDGER),
-        writes=("control.canary_budgets_snapshot", *_APPEND, _SAFETY),
+        writes=(*_SNAPSHOTS, *_APPEND, _SAFETY),
     ),
     "validate-changes": Job(
         "tasks.act.validate_changes",
@@ -246,20 +266,20 @@ JOBS: dict[str, Job] = {
     "apply-changes": Job(
         "tasks.act.apply_changes",
         "Apply the approved change set, at most once, and read it back.",
-        reads=(_SETS, "control.approvals", "control.canary_budgets_snapshot", _SWITCH, _READINESS, *_APPEND),
+        reads=(_SETS, "control.approvals", *_SNAPSHOTS, _SWITCH, _READINESS, *_APPEND),
         writes=(*_APPEND, _SAFETY),
         mutates=True,
     ),
     "verify-changes": Job(
         "tasks.act.verify_changes",
-        "Read the budgets back and compare them with what was approved.",
+        "Read budgets or ads back and compare them with what was approved.",
         reads=(_SETS, _LEDGER),
         writes=(*_APPEND, _SAFETY),
     ),
     "watch-canary": Job(
         "tasks.act.watch_canary",
         "Measure the guardrails of every open canary; freeze the account on a CAC breach.",
-        reads=(_SPEND, _OUTCOMES, _SETS, _SWITCH, _LEDGER),
+        reads=(_SPEND, "ads.ads_ad_performance", _OUTCOMES, _SETS, _SWITCH, _LEDGER),
         writes=("control.canary_watch", _SAFETY, _SWITCH, *_APPEND),
     ),
     "promote-changes": Job(
@@ -270,7 +290,7 @@ JOBS: dict[str, Job] = {
     ),
     "roll-back-changes": Job(
         "tasks.act.roll_back_changes",
-        "Restore the exact earlier budgets of failed or breached canaries, by their receipts.",
+        "Restore the exact earlier budgets and ads of failed or breached canaries, by their receipts.",
         reads=(_SETS, "control.canary_watch", _SWITCH, _LEDGER),
         writes=(*_APPEND, _SAFETY),
         mutates=True,

@@ -197,22 +197,25 @@ def test_the_lists_of_unknown_arguments_are_those_of_the_code() -> None:
     assert DYNAMIC_READS["tasks.core.ledger:Ledger._select"] == ("control.canary_changes",)
 
 
-def functions_that_change_budgets() -> set[str]:
-    """Functions of the stages that call set_budgets and do not ask for validation only."""
+def functions_that_mutate() -> set[str]:
+    """Functions of the stages that call a mutate of the platforms and do not ask for validation only."""
     found = set()
     for module in modules():
         for name, function in functions(module):
-            calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".set_budgets")]
+            mutates = (".set_budgets", ".set_ad_statuses")
+            calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(mutates)]
             asked = [ast.unparse(k.value) for n in calls for k in n.keywords if k.arg == "validate_only"]
             if len(asked) < len(calls) or set(asked) - {"True"}:
                 found.add(f"{module}:{name}")
     return found
 
 
-def test_the_jobs_marked_as_mutating_are_those_that_can_change_a_budget() -> None:
-    """One function alone changes budgets, and the jobs that reach it are the ones the index marks."""
-    assert functions_that_change_budgets() == {"tasks.act.mutation:Mutation.carry_out"}
-    changing = [name for name, job in JOBS.items() if functions_that_change_budgets() & reached(job.module)]
+def test_the_jobs_marked_as_mutating_are_those_that_can_change_an_account() -> None:
+    """One function a kind changes accounts, called from one place; the jobs that reach it are the ones the index marks."""
+    assert functions_that_mutate() == {"tasks.act.kinds:AdStatuses.set_values", "tasks.act.kinds:Budgets.set_values"}
+    callers = [f"{m}:{n}" for m in modules() for n, f in functions(m) if ".set_values(" in ast.unparse(f)]
+    assert callers == ["tasks.act.mutation:Mutation.carry_out"]
+    changing = [name for name, job in JOBS.items() if functions_that_mutate() & reached(job.module)]
     assert changing == [name for name, job in JOBS.items() if job.mutates] == ["apply-changes", "roll-back-changes"]
 
 

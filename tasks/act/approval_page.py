@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.core import caps
-from tasks.core.changeset import ChangeSet
+from tasks.core.changeset import AnySet, ChangeSet
 from tasks.core.money import format_micros
 from tasks.core.policy import Policy
 
@@ -24,7 +25,7 @@ _HEAD = (
 _SPECIAL = re.compile(r"[\\`*~\[\]<>|]")
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that cannot break out of its table cell or become markup; characters that only turn or hide others are left out."""
     visible = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf") or c.isspace())
     return _SPECIAL.sub(lambda m: "\\" + m.group(), " ".join(visible.split()))
@@ -47,7 +48,7 @@ def _row(proposal: Mapping[str, Any], currency: str) -> str:
         f"{100 * proposal['p_cac_le_target']:.0f} %" if is_increase else "–",
         buffer,
     )
-    return "| " + " | ".join(_cell(c) for c in cells) + " |"
+    return "| " + " | ".join(cell(c) for c in cells) + " |"
 
 
 def _reasons(proposals: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -56,7 +57,7 @@ def _reasons(proposals: Sequence[Mapping[str, Any]]) -> list[str]:
     for p in proposals:
         flags = "; beyond the spend seen so far" if p["is_extrapolated"] else ""
         budgets.setdefault(f"{p['reason']} (bound by {p['binding_constraint']}{flags})", []).append(p["budget_id"])
-    return [f"- **{_cell(', '.join(ids))}**: {_cell(reason)}" for reason, ids in budgets.items()]
+    return [f"- **{cell(', '.join(ids))}**: {cell(reason)}" for reason, ids in budgets.items()]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ class Section:
         """Micros a day up and down, both positive."""
         deltas = [c.delta_micros for c in self.change_set.changes]
         return sum(max(d, 0) for d in deltas), sum(max(-d, 0) for d in deltas)
+
+    @property
+    def counted(self) -> tuple[str, Mapping[str, int]]:
+        """Budgets up and down."""
+        ups = sum(c.delta_micros > 0 for c in self.change_set.changes)
+        return "Budgets", {"up": ups, "down": len(self.change_set.changes) - ups}
 
     def _total(self) -> str:
         (up, down), currency = self._moved(), self.change_set.currency_code
@@ -122,37 +129,54 @@ class Section:
             "Caps": f"each change ≤ {policy.step_cap_pct} % of its budget; in 24 h {used} of {allowed} "
             f"({policy.daily_cap_pct} % of the account's daily budget) would be used.",
             "Data": f"up to {change_set.data_through_date}; model {change_set.mmm_run_id}, health verdict "
-            f"**{_cell(self.verdict)}**.",
+            f"**{cell(self.verdict)}**.",
             "If approved": f"checked by the platform, applied once, read back, then watched for {policy.watch_days} days and "
             f"rolled back if CAC rises by more than {policy.max_cac_breach_pct} %.",
             "If rejected or unanswered": "nothing changes.",
-            "Expires": f"{self.expires_at:%Y-%m-%d %H:%M} UTC. Proposed by {_cell(change_set.author)}, who cannot approve it.",
+            "Expires": f"{self.expires_at:%Y-%m-%d %H:%M} UTC. Proposed by {cell(change_set.author)}, who cannot approve it.",
             "Hash": f"`{change_set.sha256}` (`{change_set.change_set_id}`).",
         }
 
 
-def subject(change_sets: Sequence[ChangeSet]) -> str:
+class AnySection(Protocol):
+    """One account's part of the page, of any kind of change."""
+
+    @property
+    def change_set(self) -> AnySet:
+        """What is asked about."""
+
+    @property
+    def counted(self) -> tuple[str, Mapping[str, int]]:
+        """What is changed, and how many of them in which way."""
+
+    def markdown(self, *, has_reasons: bool) -> str:
+        """The text."""
+
+
+def subject(sections: Sequence[AnySection]) -> str:
     """One line for the list of required actions."""
-    deltas = [change.delta_micros for change_set in change_sets for change in change_set.changes]
-    ups, first = sum(delta > 0 for delta in deltas), change_sets[0]
-    whose = f"{first.platform} {first.account_id}" if len(change_sets) == 1 else f"{len(change_sets)} accounts"
-    return f"Budgets of {whose} on {first.run_date}: {ups} up, {len(deltas) - ups} down"
+    first, total = sections[0].change_set, Counter[str]()
+    for section in sections:
+        total.update(section.counted[1])
+    whose = f"{first.platform} {first.account_id}" if len(sections) == 1 else f"{len(sections)} accounts"
+    counts = ", ".join(f"{total[way]} {way}" for way in sections[0].counted[1])
+    return f"{sections[0].counted[0]} of {whose} on {first.run_date}: {counts}"
 
 
-def body(sections: Sequence[Section], *, has_reasons: bool = True) -> str:
+def body(sections: Sequence[AnySection], *, has_reasons: bool = True) -> str:
     """The whole page: one section an account, each under its name where there are several."""
     pages = [section.markdown(has_reasons=has_reasons) for section in sections]
     if len(pages) > 1:
         names = [f"{section.change_set.platform} {section.change_set.account_id}" for section in sections]
-        pages = [f"## {_cell(name)}\n\n{page}" for name, page in zip(names, pages, strict=True)]
+        pages = [f"## {cell(name)}\n\n{page}" for name, page in zip(names, pages, strict=True)]
         pages.insert(
             0,
             f"**{len(sections)} accounts, one answer**: it decides every change set below, each by its own hash. To decide an "
-            "account by itself: runbook `budget_approval_daily`, param `account`.",
+            "account by itself: the runbook of this DAG, param `account`.",
         )
     if not has_reasons:
         pages.append(
-            "Why each budget moves is left out to keep this page short: `aelp2 report` and `aelp2 request-approval --account …` "
-            "tell it."
+            "Why each change is made is left out to keep this page short: `aelp2 report` and "
+            "`aelp2 request-approval --account …` tell it."
         )
     return "\n\n".join(pages)

@@ -13,7 +13,7 @@ from tasks.core.ledger import Event, Ledger, Row
 
 if TYPE_CHECKING:
     from tasks.act.stored import StoredSet
-    from tasks.core.changeset import Change
+    from tasks.core.changeset import AnyChange
     from tasks.core.policy import Policy
     from tasks.core.settings import Settings
     from tasks.core.warehouse import Warehouse
@@ -59,14 +59,14 @@ class Context:
         self,
         stored: StoredSet,
         event: str,
-        change: Change | None = None,
+        change: AnyChange | None = None,
         *,
-        amounts: tuple[int, int] | None = None,
+        values: tuple[Any, Any] | None = None,
         request_id: str | None = None,
         detail: Mapping[str, Any] | None = None,
         actor: str | None = None,
     ) -> Row:
-        """Append a transition of ``stored`` (or of one ``change`` of it) to the ledger."""
+        """Append a transition of ``stored`` (or of one ``change`` of it, from ``values`` before to after) to the ledger."""
         return self.ledger.append(
             Event(
                 change_set_id=stored.change_set_id,
@@ -76,11 +76,9 @@ class Context:
                 sha256=stored.sha256,
                 actor=actor or self.settings.actor,
                 change_id=change.change_id if change else "",
-                budget_id=change.budget_id if change else None,
-                amount_before_micros=amounts[0] if amounts else None,
-                amount_after_micros=amounts[1] if amounts else None,
                 request_id=request_id,
                 detail=detail or {},
+                **(change.ledger_fields(values) if change else {}),
             )
         )
 

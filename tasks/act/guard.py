@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tasks.act.stored import StoredSet, load_approval
 from tasks.core import caps
+from tasks.core.ad_changes import AdChange
+from tasks.core.canonical import BUDGETS
+from tasks.core.changeset import Change
 from tasks.core.clock import is_simulated
 from tasks.core.errors import Refused
+from tasks.core.ledger import ad_moves_of, moves_of
 from tasks.core.money import same_person
 from tasks.core.switches import ALL, account_scope, on_for, read_switches
 
 if TYPE_CHECKING:
     from tasks.act.context import Context
-    from tasks.core.changeset import Change, ChangeSet
+    from tasks.core.changeset import AnyChange, AnySet, ChangeSet, Value
     from tasks.platforms.base import BudgetState, Platform
 
 
@@ -35,6 +39,10 @@ class LiveView:
         if budget_id not in self.budgets:
             raise Refused(f"budget {budget_id} is no longer in the account; a person must look")
         return self.budgets[budget_id].amount_micros
+
+    def value(self, change: Change) -> int:
+        """The same for a change."""
+        return self.amount(change.budget_id)
 
 
 def read_live(platform: Platform, account_id: str, now: datetime) -> LiveView:
@@ -87,7 +95,7 @@ def live_reasons(context: Context, stored: StoredSet) -> list[str]:
     return reasons
 
 
-def approval_reasons(context: Context, stored: StoredSet, change_set: ChangeSet, now: datetime) -> list[str]:
+def approval_reasons(context: Context, stored: StoredSet, change_set: AnySet, now: datetime) -> list[str]:
     """M1: an unexpired approval of exactly these bytes by somebody else, in the table and in the chained ledger."""
     approval = load_approval(context.warehouse, stored.change_set_id)
     if approval is None:
@@ -127,7 +135,7 @@ def readiness_reasons(context: Context, stored: StoredSet, now: datetime) -> lis
     return [] if is_ready else [f"account {account} is not ready: {detail}"]
 
 
-def check_authority(context: Context, stored: StoredSet, now: datetime, *, states: Iterable[str]) -> ChangeSet:
+def check_authority(context: Context, stored: StoredSet, now: datetime, *, states: Iterable[str]) -> AnySet:
     """The verified change set if all that need not ask the platform agrees; Refused with every reason otherwise."""
     change_set = stored.verified()
     reasons = live_reasons(context, stored) + switch_reasons(context, stored)
@@ -146,19 +154,25 @@ def check_authority(context: Context, stored: StoredSet, now: datetime, *, state
 def set_violations(context: Context, change_set: ChangeSet, live: LiveView, now: datetime) -> list[caps.Violation]:
     """M2 to M6 for what is still to be done of the set: all of it fits, or none of it is begun."""
     history = context.ledger.history(change_set.change_set_id)
-    rest = [c for c in change_set.changes if _is_to_come(history.change_state(c.change_id), c, live)]
+    rest = [c for c in change_set.changes if is_to_come(history.change_state(c.change_id), c, live)]
     found = [v for c in change_set.changes for v in caps.change_violations(c, change_set.target_cac_micros, context.policy)]
     for change in rest:
         found += _live_violations(context, change_set, change, live)
-    size, used = sum(abs(c.delta_micros) for c in rest), _used(context, change_set, live, now, rest)
+    size, used = sum(abs(c.delta_micros) for c in rest), used_in_a_day(context, change_set, live.logged, now, rest)
     return found + caps.daily_violations(size, used, _base(change_set, live), context.policy)
 
 
-def _is_to_come(state: str, change: Change, live: LiveView) -> bool:
+class _Holds[C](Protocol):
+    def value(self, change: C) -> Value:
+        """What is there now."""
+
+
+def is_to_come[C: (Change, AdChange)](state: str, change: C, live: _Holds[C]) -> bool:
+    """Whether the change is still to be made, by its ``state`` in the ledger and what is there."""
     if state != "mutate_intended":
         return state == ""
-    # Intended before a crash: if the budget holds the wanted amount, it was done and only its receipt is missing.
-    return live.amount(change.budget_id) != change.amount_after_micros
+    # Intended before a crash: if the wanted value is there, it was done and only its receipt is missing.
+    return live.value(change) != change.after
 
 
 def change_violations(
@@ -167,7 +181,7 @@ def change_violations(
     """M2 to M6 for one change at the moment of its mutation."""
     found = caps.change_violations(change, change_set.target_cac_micros, context.policy)
     found += _live_violations(context, change_set, change, live)
-    used = _used(context, change_set, live, now, [change])
+    used = used_in_a_day(context, change_set, live.logged, now, [change])
     return found + caps.daily_violations(abs(change.delta_micros), used, _base(change_set, live), context.policy)
 
 
@@ -182,18 +196,21 @@ def _live_violations(context: Context, change_set: ChangeSet, change: Change, li
         found.append(caps.Violation("M7", "currency", detail))
     if budget.status != "ENABLED":
         found.append(caps.Violation("M7", "status", f"budget {change.budget_id} is {budget.status}, not ENABLED"))
-    other = _open_elsewhere(context, change_set, change.budget_id)
+    other = open_elsewhere(context, change_set, budget_id=change.budget_id)
     if other:
         found.append(caps.Violation("M7", "under_watch", f"budget {change.budget_id} is in the open canary {other}"))
     return found
 
 
-def _open_elsewhere(context: Context, change_set: ChangeSet, budget_id: str) -> str | None:
-    """Another set that changed the budget and is neither promoted nor rolled back: its rollback would meet our amount."""
+def open_elsewhere(context: Context, change_set: AnySet, **what: str) -> str | None:
+    """Another set that changed ``what`` (``budget_id`` or ``adgroup_id``) and is neither promoted nor rolled back.
+
+    Its rollback would meet our change.
+    """
     for history in context.ledger.histories(change_set.platform, change_set.account_id):
         if history.change_set_id == change_set.change_set_id or history.state in ("promoted", "rolled_back"):
             continue
-        mine = {r.change_id for r in history.rows if r.budget_id == budget_id}
+        mine = {r.change_id for r in history.rows if all(getattr(r, name) == value for name, value in what.items())}
         if any(history.change_state(c) not in ("failed", "rolled_back") for c in mine):
             return history.change_set_id
     return None
@@ -204,14 +221,19 @@ def _base(change_set: ChangeSet, live: LiveView) -> int:
     return min(change_set.account_daily_budget_micros, caps.account_daily_budget_micros(live.budgets.values()))
 
 
-def _used(context: Context, change_set: ChangeSet, live: LiveView, now: datetime, to_come: Iterable[Change]) -> int:
-    own = context.ledger.moves(change_set.platform, change_set.account_id, now - caps.WINDOW)
+def used_in_a_day(
+    context: Context, change_set: AnySet, logged: Iterable[caps.Move], now: datetime, to_come: Iterable[AnyChange]
+) -> int:
+    """What was moved in the account over 24 h, by us and by others: micros for budgets, switches for ads."""
+    changes = list(to_come)
+    is_money = change_set.kind == BUDGETS
+    read = context.ledger.moves if is_money else context.ledger.ad_moves
+    own = read(change_set.platform, change_set.account_id, now - caps.WINDOW)
     history = context.ledger.history(change_set.change_set_id)
-    for change in to_come:
+    for change in changes:
         # An intent of ours that is about to be carried out again is counted by its change, not twice.
         intent = history.find("mutate_intended", change.change_id)
         if intent is not None and history.change_state(change.change_id) == "mutate_intended":
-            move = caps.Move(change.budget_id, intent.at, change.amount_before_micros, change.amount_after_micros)
-            if move in own:
+            for move in (moves_of if is_money else ad_moves_of)([intent], now - caps.WINDOW):
                 own.remove(move)
-    return caps.used_daily_micros(own, live.logged, now)
+    return caps.used_daily_micros(own, logged, now)

@@ -30,8 +30,9 @@ def _promote(context: Context, stored: StoredSet, verdict: str | None, why: str 
     if state == "blocked":
         if why is None:
             raise Refused(
-                f"change set {stored.change_set_id} is blocked: somebody edited a budget. A person decides: promote-changes "
-                "--change-set-id … --why … keeps what is there, roll-back-changes with the same options restores what is ours"
+                f"change set {stored.change_set_id} is blocked: somebody edited what it changed. A person decides: "
+                "promote-changes --change-set-id … --why … keeps what is there, roll-back-changes with the same options restores "
+                "what is ours"
             )
         if history.find("applied") is None:
             raise Refused(f"change set {stored.change_set_id} was never fully applied; roll-back-changes closes it")
@@ -46,9 +47,9 @@ def _promote(context: Context, stored: StoredSet, verdict: str | None, why: str 
 @click.command("promote-changes")
 @run_date_option
 @click.option("--change-set-id", help="One change set instead of all that are due.")
-@click.option("--why", help="With --change-set-id: a person keeps what is there although somebody edited a budget.")
+@click.option("--why", help="With --change-set-id: a person keeps what is there although somebody edited it.")
 def command(run_date: date, change_set_id: str | None, why: str | None) -> None:
-    """Close canaries whose watch ended well: their amounts stay.
+    """Close canaries whose watch ended well: their changes stay.
 
     Ends well and says so if none is due. Exit code 4 if a canary is blocked by somebody's edit: a person decides then.
 

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasks.core.ad_changes import AdStatusSet
+from tasks.core.canonical import BUDGETS
 from tasks.core.changeset import probability_ppm
-from tasks.core.cli_options import run_date_option
-from tasks.core.errors import JobError, NothingToDo, TryAgain
+from tasks.core.cli_options import kind_option, run_date_option
+from tasks.core.errors import JobError, NothingToDo, Refused, TryAgain
 
 if TYPE_CHECKING:
+    from tasks.act.ad_page import AdSection
     from tasks.act.approval_page import Section
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
-    from tasks.core.changeset import Change
+    from tasks.core.changeset import Change, ChangeSet
 
 # What the tasks of a DAG hand to each other should stay small: 48 KB is what Airflow's own transfer operators allow.
 XCOM_BYTES = 49_344
 
 
-def undecided(context: Context, run_date: date, change_set_id: str | None, account: str = "") -> list[StoredSet]:
+def undecided(
+    context: Context, run_date: date, change_set_id: str | None, account: str = "", kind: str = BUDGETS
+) -> list[StoredSet]:
     """Live sets that nobody has decided on and that are not void, the newest of each account, by account; "" is every account.
 
     NothingToDo says why there is none: no change planned, shadow mode, decided already, or expired. TryAgain if there is no plan
-    of the day yet.
+    of the day yet. Refused if all that is left breaks M13: nobody is asked about it.
     """
     from tasks.act.guard import expiry
     from tasks.act.stored import load_set, sets_of_day
@@ -36,22 +41,28 @@ def undecided(context: Context, run_date: date, change_set_id: str | None, accou
     if change_set_id:
         found = [load_set(context.warehouse, change_set_id)]
     else:
-        of_day = sets_of_day(context.warehouse, run_date)
+        of_day = sets_of_day(context.warehouse, run_date, kind)
         found = [s for s in of_day if s.platform != "imported" and account in ("", s.account_id)]
     if not found:
-        raise _no_set(context, run_date, account)
+        raise _no_set(context, run_date, account) if kind == BUDGETS else _no_ad_set(context, run_date, account)
     newest = {(s.platform, s.account_id): s for s in found if s.mode == "live"}
     if not newest:
         raise NothingToDo(f"every change set of {run_date} was proposed in shadow mode; shadow sets are logged, never approved")
-    open_sets, why_not = [], []
+    open_sets, why_not, broken = [], [], []
     for stored in newest.values():
         state = context.ledger.history(stored.change_set_id).state
         if state != "proposed":
-            why_not.append(f"{stored.change_set_id} is {state or 'not in the ledger; run plan-budgets again'}")
+            why_not.append(f"{stored.change_set_id} is {state or 'not in the ledger; run the plan again'}")
         elif utc_now() >= expiry(context, stored):
             why_not.append(f"{stored.change_set_id} has expired; plan again")
+        elif violations := ad_violations(context, stored):
+            broken.append(f"{stored.change_set_id} breaks {'; '.join(violations)}; plan again")
         else:
             open_sets.append(stored)
+    for line in broken:
+        click.echo(f"left out: {line}", err=True)
+    if broken and not open_sets:
+        raise Refused("; ".join(broken))
     if not open_sets:
         raise NothingToDo("nothing to approve: " + "; ".join(why_not))
     return sorted(open_sets, key=lambda s: (s.platform, s.account_id))
@@ -72,6 +83,34 @@ def _no_set(context: Context, run_date: date, account: str) -> JobError:
     if account and account not in planned:
         return JobError(f"account {account!r} is not in the plan of {run_date}; planned were {', '.join(planned)}")
     return NothingToDo(f"the plan of {run_date} proposed no change" + (f" for account {account}" if account else ""))
+
+
+def _no_ad_set(context: Context, run_date: date, account: str) -> JobError:
+    """The same for ads. An advertiser whose ads no bandit decides on has no plan on any day, which is no failure."""
+    frame = context.warehouse.query(
+        "SELECT account_id, MAX(run_date) AS newest_date FROM control.ad_decisions "
+        "WHERE run_date > @since_date AND run_date <= @run_date GROUP BY account_id",
+        {"run_date": run_date, "since_date": run_date - timedelta(days=7)},
+    )
+    newest = max((day for name, day in frame.iter_rows() if account in ("", name)), default=None)
+    if newest is None:
+        return NothingToDo(f"no ad has been decided on in the week up to {run_date}")
+    if newest < run_date:
+        return TryAgain(f"no plan for ads of {run_date} yet: bandit_daily has not ended; look at its run")
+    return NothingToDo(f"the plan of {run_date} switches no ad" + (f" of account {account}" if account else ""))
+
+
+def ad_violations(context: Context, stored: StoredSet) -> list[str]:
+    """M13 of a set of ads by what was loaded and by the other open sets; nothing for budgets, whose caps are not M13."""
+    from tasks.core.ad_sets import held_ad_groups, load_ads, planned_violations
+    from tasks.core.clock import utc_now
+
+    ad_set = stored.verified() if stored.kind != BUDGETS else None
+    if not isinstance(ad_set, AdStatusSet):
+        return []
+    ads = load_ads(context.warehouse, stored.platform, stored.account_id, stored.run_date)
+    held = held_ad_groups(context.warehouse, stored.platform, stored.account_id, utc_now(), but=stored.change_set_id)
+    return [str(v) for v in planned_violations(ad_set, ads, held)]
 
 
 def _proposals(context: Context, change_set_id: str) -> list[dict[str, Any]]:
@@ -136,13 +175,24 @@ def _hashed(change: Change) -> tuple[Any, ...]:
     )
 
 
-def _section(context: Context, stored: StoredSet) -> Section:
-    """One account's part of the page. JobError if the proposals differ from the hashed bytes: a person must not read other
-    numbers than those approved."""
+def _section(context: Context, stored: StoredSet) -> Section | AdSection:
+    """One account's part of the page."""
+    from tasks.act.ad_page import AdSection
+    from tasks.act.guard import expiry
+    from tasks.core.ad_sets import load_ads
+
+    change_set = stored.verified()
+    if isinstance(change_set, AdStatusSet):
+        ads = load_ads(context.warehouse, stored.platform, stored.account_id, stored.run_date)
+        return AdSection(change_set, ads, expires_at=expiry(context, stored), policy=context.policy)
+    return _budget_section(context, stored, change_set)
+
+
+def _budget_section(context: Context, stored: StoredSet, change_set: ChangeSet) -> Section:
+    """JobError if the proposals differ from the hashed bytes: a person must not read other numbers than those approved."""
     from tasks.act.approval_page import Section
     from tasks.act.guard import expiry
 
-    change_set = stored.verified()
     proposals = _proposals(context, stored.change_set_id)
     if sorted(map(_shown, proposals)) != sorted(map(_hashed, change_set.changes)):
         raise JobError(f"control.budget_proposals of {stored.change_set_id} differ from the hashed bytes; plan again")
@@ -165,7 +215,7 @@ def request_approval(context: Context, sets: Sequence[StoredSet]) -> dict[str, o
 
     sections = [_section(context, stored) for stored in sets]
     asked: dict[str, object] = {
-        "subject": subject([section.change_set for section in sections]),
+        "subject": subject(sections),
         "sets": [{"change_set_id": stored.change_set_id, "sha256": stored.sha256} for stored in sets],
     }
     whole = asked | {"body": body(sections)}
@@ -174,9 +224,10 @@ def request_approval(context: Context, sets: Sequence[StoredSet]) -> dict[str, o
 
 @click.command("request-approval")
 @run_date_option
+@kind_option
 @click.option("--account", default="", help="Only the change set of this account. Default: all accounts on one page.")
 @click.option("--change-set-id", help="One change set instead of the newest undecided ones of the run date.")
-def command(run_date: date, account: str, change_set_id: str | None) -> None:
+def command(run_date: date, kind: str, account: str, change_set_id: str | None) -> None:
     """Lay the undecided change sets out for a person: table of changes, why, risk, expiry.
 
     One page with a section an account, which one answer decides. Exit code 99 if there is nothing to decide; 75 if the run date
@@ -192,6 +243,6 @@ def command(run_date: date, account: str, change_set_id: str | None) -> None:
     if account and change_set_id:
         raise click.UsageError("--change-set-id names one set of one account; leave --account out")
     context = Context.from_environment()
-    page = request_approval(context, undecided(context, run_date, change_set_id, account))
+    page = request_approval(context, undecided(context, run_date, change_set_id, account, kind))
     xcom.push(page)
     click.echo(f"{page['subject']}\n\n{page['body']}")

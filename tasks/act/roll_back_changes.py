@@ -1,8 +1,9 @@
-"""Restore the exact earlier budgets of failed or breached canaries, by their receipts (M9).
+"""Restore the exact earlier budgets and ads of failed or breached canaries, by their receipts (M9).
 
-Only an amount that is still ours is taken back; each budget on its own, so that somebody's edit of one does not leave the others
-at what has to be undone. The caps do not hold a rollback up (what they allow next counts it), nor does the account's freeze: a
-breach freezes the account and must be undone. The kill switch for `all` does hold it up: a person asked for stillness.
+Only what is still ours is taken back; each budget and each ad on its own, so that somebody's edit of one does not leave the
+others at what has to be undone. The caps do not hold a rollback up (what they allow next counts it), nor does the account's
+freeze: a breach freezes the account and must be undone. The kill switch for `all` does hold it up: a person asked for
+stillness; and so does M13: no rollback pauses the last ad of a group, or enables one under a campaign that a person paused.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tasks.core.canonical import KINDS
 from tasks.core.cli_options import run_date_option
 from tasks.core.errors import JobError, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.act.context import Context
     from tasks.act.mutation import Mutation
     from tasks.act.stored import StoredSet
-    from tasks.core.changeset import Change
+    from tasks.core.changeset import AnyChange
     from tasks.core.ledger import SetHistory
 
 # Nothing of the set was ever sent, or it has come to its end.
@@ -53,18 +57,17 @@ def _guard(context: Context, stored: StoredSet) -> None:
         raise Refused(f"rollback of {stored.change_set_id} refused: {'; '.join(reasons)}")
 
 
-def _validate(mutation: Mutation, change: Change) -> None:
+def _validate(mutation: Mutation, change: AnyChange) -> None:
     from tasks.core.errors import GateStop
-    from tasks.platforms.base import BudgetAmount
 
-    wanted = BudgetAmount(change.change_id, change.budget_id, change.amount_before_micros)
-    receipt = mutation.platform.set_budgets(mutation.stored.account_id, [wanted], validate_only=True)
+    wanted = [(change, change.before)]
+    receipt = mutation.kind.check_values(mutation.platform, mutation.stored.account_id, wanted)
     problems = [o.error for o in receipt.outcomes if not o.ok]
     if problems:
-        raise GateStop(f"the platform would refuse to restore budget {change.budget_id}: {problems}; restore it by hand")
+        raise GateStop(f"the platform would refuse to restore {change.what}: {problems}; restore it by hand")
 
 
-def _restore(context: Context, mutation: Mutation, change: Change) -> str:
+def _restore(context: Context, mutation: Mutation, change: AnyChange) -> str:
     """Bring one change back; what was done, in words."""
     from tasks.act.mutation import Step
 
@@ -77,27 +80,36 @@ def _restore(context: Context, mutation: Mutation, change: Change) -> str:
         context.append(mutation.stored, "failed", change, detail={"error": "intended, but never made"})
         return "never made"
     if mutation.state(change) != "rollback_intended":
-        now = mutation.read(change.budget_id)
-        if now != change.amount_after_micros:
-            mutation.block(change, f"{now} micros, ours is {change.amount_after_micros}")
+        _check_ours(mutation, change)
     _guard(context, mutation.stored)
     _validate(mutation, change)
     mutation.carry_out(restored, lambda: _guard_ours(context, mutation, change))
     mutation.read_back(restored)
-    return f"{change.amount_after_micros} -> {change.amount_before_micros} micros"
+    return f"{change.after} -> {change.before}{change.unit}"
 
 
-def _guard_ours(context: Context, mutation: Mutation, change: Change) -> None:
+def _guard_ours(context: Context, mutation: Mutation, change: AnyChange) -> None:
+    from tasks.core.clock import utc_now
+
     _guard(context, mutation.stored)
-    now = mutation.read(change.budget_id)
-    if now != change.amount_after_micros:
-        mutation.block(change, f"{now} micros, ours is {change.amount_after_micros}")
+    _check_ours(mutation, change)
+    live = mutation.kind.read_live(mutation.platform, mutation.change_set, utc_now())
+    violations = mutation.kind.restore_violations(change, live)
+    if violations:
+        raise Refused(f"{change.what} is not restored: {'; '.join(map(str, violations))}; a person must look")
+
+
+def _check_ours(mutation: Mutation, change: AnyChange) -> None:
+    """Refused, and the set blocked, if somebody else has it now."""
+    now = mutation.read(change)
+    if now != change.after:
+        mutation.block(change, f"{now}{change.unit}, ours is {change.after}")
 
 
 def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: str) -> str:
     """Undo what was applied of ``stored``, last change first. Running it again finishes or finds everything done.
 
-    Refused if a budget is somebody else's now or a switch forbids it; the other budgets are restored before that is raised.
+    Refused if something is somebody else's now or a switch forbids it; the others are restored before that is raised.
     """
     from tasks.act.context import LEASE, type_of
     from tasks.act.mutation import Mutation
@@ -107,12 +119,13 @@ def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: 
         state = context.ledger.history(stored.change_set_id).state
         if state in _CLOSED:
             return f"{stored.change_set_id}: nothing to roll back (it is {state or 'not proposed'})"
-        mutation = Mutation(context, stored, run_date)
+        mutation = Mutation(context, stored, change_set, run_date)
         lines: list[str] = []
         errors: list[JobError] = []
-        for change in reversed(change_set.changes):
+        changes: Sequence[AnyChange] = change_set.changes
+        for change in reversed(changes):
             try:
-                lines.append(f"  budget {change.budget_id}: {_restore(context, mutation, change)}")
+                lines.append(f"  {change.what}: {_restore(context, mutation, change)}")
             except JobError as error:
                 errors.append(error)
         for line in lines:
@@ -120,12 +133,12 @@ def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: 
         if errors:
             worst = next((e for e in errors if isinstance(e, Refused)), errors[0])
             raise type_of(worst)("; ".join(dict.fromkeys(str(e) for e in errors)))
-        _record(context, stored, run_date, why)  # first: once the set is closed no later run would write it
+        _record(context, stored, run_date, mutation.kind.noun, why)  # first: once the set is closed no later run would write it
         context.append(stored, "rolled_back", detail={"why": why, "changes": len(lines)})
     return f"{stored.change_set_id}: rolled back and read back ({why})"
 
 
-def _record(context: Context, stored: StoredSet, run_date: date, why: str) -> None:
+def _record(context: Context, stored: StoredSet, run_date: date, noun: str, why: str) -> None:
     from tasks.core import safety
 
     safety.record(
@@ -135,29 +148,31 @@ def _record(context: Context, stored: StoredSet, run_date: date, why: str) -> No
         account_id=stored.account_id,
         kind="rolled_back",
         severity="warning",
-        detail=f"change set {stored.change_set_id}: every budget holds its earlier amount again ({why})",
+        detail=f"change set {stored.change_set_id}: all {noun} are as they were before ({why})",
     )
 
 
-def due_sets(context: Context) -> list[StoredSet]:
-    """The sets that must be rolled back now; empty on a good day. In shadow mode there are none."""
+def due_sets(context: Context, kind: str | None = None) -> list[StoredSet]:
+    """The sets (of ``kind``, or of all) that must be rolled back now; empty on a good day. In shadow mode there are none."""
     from tasks.act.stored import load_set
 
     verdicts = newest_verdicts(context)
     due = [h for h in context.ledger.histories() if is_due(h, verdicts.get(h.change_set_id))]
-    return [load_set(context.warehouse, h.change_set_id) for h in due]
+    sets = [load_set(context.warehouse, h.change_set_id) for h in due]
+    return [stored for stored in sets if kind in (None, stored.kind)]
 
 
 @click.command("roll-back-changes")
 @run_date_option
+@click.option("--kind", type=click.Choice(KINDS), help="Only sets of this kind. Default: all of them.")
 @click.option("--change-set-id", help="Roll this set back by a person's wish; needs --why.")
 @click.option("--why", help="Reason, kept in the ledger; needed with --change-set-id.")
 @click.option("--live/--dry-run", default=False, help="Mutate the account, or only print.  [default: --dry-run]")
-def command(run_date: date, change_set_id: str | None, why: str | None, live: bool) -> None:
-    """Restore the exact earlier budgets of failed or breached canaries, by their receipts.
+def command(run_date: date, kind: str | None, change_set_id: str | None, why: str | None, live: bool) -> None:
+    """Restore the exact earlier budgets and ads of failed or breached canaries, by their receipts.
 
     Acts on sets whose apply did not finish and on sets whose newest watch says roll_back; without any it does nothing and ends
-    well. A budget that somebody else edited is left alone: exit code 4, a person decides.
+    well. What somebody else edited is left alone: exit code 4, a person decides.
 
     \b
     aelp2 roll-back-changes --run-date 2026-03-03
@@ -169,7 +184,7 @@ def command(run_date: date, change_set_id: str | None, why: str | None, live: bo
     if change_set_id and not (why and why.strip()):
         raise click.UsageError("--change-set-id needs --why: the reason is kept in the ledger")
     context = Context.from_environment()
-    sets = [load_set(context.warehouse, change_set_id)] if change_set_id else due_sets(context)
+    sets = [load_set(context.warehouse, change_set_id)] if change_set_id else due_sets(context, kind)
     if not sets:
         click.echo("no canary has to be rolled back")
         return

@@ -1,4 +1,4 @@
-"""Read the budgets of the approved change set as they stand now; an edit since the plan stops here (M7)."""
+"""Read what the approved change set is about as it stands now, budgets or ads; an edit since the plan stops here (M7)."""
 
 from __future__ import annotations
 
@@ -7,69 +7,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasks.core.cli_options import run_date_option
+from tasks.core.cli_options import kind_option, run_date_option
 
 if TYPE_CHECKING:
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
 
-TABLE = "control.canary_budgets_snapshot"
-
-
-def read_snapshot(context: Context, change_set_id: str) -> dict[str, int]:
-    """Budget id → amount in micros of the snapshot of a set; empty before it was taken."""
-    frame = context.warehouse.query(
-        "SELECT budget_id, amount_micros FROM control.canary_budgets_snapshot WHERE change_set_id = @id", {"id": change_set_id}
-    )
-    return dict(frame.iter_rows())
-
 
 def snapshot_budgets(context: Context, stored: StoredSet, run_date: date) -> str:
-    """Take the snapshot of ``stored`` once; a second call compares with the first. Refused if a budget was edited."""
-    import polars as pl
-
-    from tasks.act.guard import check_authority, read_live
+    """Take the snapshot of ``stored`` once; a second call compares with the first. Refused if something was edited."""
+    from tasks.act.guard import check_authority
     from tasks.act.mutation import Mutation
     from tasks.core.clock import utc_now
-    from tasks.core.contracts import load_contract
 
     now = utc_now()
     change_set = check_authority(context, stored, now, states=("approved", "snapshot", "validated"))
-    live = read_live(context.platform(stored.platform), stored.account_id, now)
-    rows = []
+    mutation = Mutation(context, stored, change_set, run_date)
+    live = mutation.kind.read_live(mutation.platform, change_set, now)
     for change in change_set.changes:
-        amount = live.amount(change.budget_id)
-        if amount != change.amount_before_micros:
-            Mutation(context, stored, run_date).block(
-                change, f"{amount} micros, the plan was made for {change.amount_before_micros}"
-            )
-        budget = live.budgets[change.budget_id]
-        rows.append(
-            {
-                "change_set_id": stored.change_set_id,
-                "change_id": change.change_id,
-                "platform": stored.platform,
-                "account_id": stored.account_id,
-                "budget_id": change.budget_id,
-                "amount_micros": amount,
-                "is_explicitly_shared": budget.is_explicitly_shared,
-                "member_campaign_ids": list(budget.member_campaign_ids),
-                "status": budget.status,
-                "snapshot_at": now,
-            }
-        )
-    context.warehouse.insert_new(TABLE, pl.DataFrame(rows, schema=load_contract(TABLE).polars_schema()))
-    context.append(stored, "snapshot", detail={"budgets": len(rows)})
-    return f"{stored.change_set_id}: {len(rows)} budgets read, all as the plan found them"
+        value = live.value(change)
+        if value != change.before:
+            mutation.block(change, f"{value}{change.unit}, the plan was made for {change.before}")
+    mutation.kind.write_snapshot(context, stored, change_set, live, now)
+    context.append(stored, "snapshot", detail={mutation.kind.noun: len(change_set.changes)})
+    return f"{stored.change_set_id}: {len(change_set.changes)} {mutation.kind.noun} read, all as the plan found them"
 
 
 @click.command("snapshot-budgets")
 @run_date_option
+@kind_option
 @click.option("--change-set-id", help="One change set instead of the live sets of the run date.")
-def command(run_date: date, change_set_id: str | None) -> None:
-    """Read the budgets of the approved change set as they stand now.
+def command(run_date: date, kind: str, change_set_id: str | None) -> None:
+    """Read the budgets (or ads) of the approved change set as they stand now.
 
-    apply-changes compares with this snapshot right before each mutation, and a rollback restores it. A budget that was edited
+    apply-changes compares with this snapshot right before each mutation, and a rollback restores it. What was edited
     since the plan was made blocks the set. Changes nothing on the platform.
 
     \b
@@ -79,5 +50,6 @@ def command(run_date: date, change_set_id: str | None) -> None:
     from tasks.act.stored import sets_to_act_on
 
     context = Context.from_environment()
-    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id, ready=("approved", "snapshot", "validated"))
+    ready = ("approved", "snapshot", "validated")
+    sets = sets_to_act_on(context.warehouse, context.ledger, run_date, change_set_id, ready=ready, kind=kind)
     for_each(sets, lambda stored: snapshot_budgets(context, stored, run_date))

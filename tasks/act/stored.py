@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasks.core.changeset import ChangeSet, parse
+from tasks.core.canonical import BUDGETS
+from tasks.core.changeset import AnySet, parse
 from tasks.core.errors import JobError, NothingToDo, Refused
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ class StoredSet:
     mode: str
     created_at: datetime
     expires_at: datetime
+    kind: str = BUDGETS
 
-    def verified(self) -> ChangeSet:
+    def verified(self) -> AnySet:
         """The change set in the stored bytes. Refused if bytes, hash, id and columns do not all agree."""
         actual = hashlib.sha256(self.canonical_json.encode("utf-8")).hexdigest()
         if actual != self.sha256:
@@ -50,7 +52,7 @@ class StoredSet:
             change_set = parse(self.canonical_json)
         except JobError as error:
             raise Refused(f"change set {self.change_set_id}: {error}") from error
-        names = ("change_set_id", "run_date", "platform", "account_id", "author", "mode")
+        names = ("change_set_id", "run_date", "platform", "account_id", "author", "mode", "kind")
         inside, columns = ([str(getattr(x, name)) for name in names] for x in (change_set, self))
         if inside != columns:
             raise Refused(f"change set {self.change_set_id}: columns {columns} differ from the hashed bytes {inside}; plan again")
@@ -71,8 +73,8 @@ class Approval:
 
 
 _SETS = (
-    "SELECT change_set_id, sha256, canonical_json, run_date, platform, account_id, author, mode, created_at, expires_at "
-    "FROM control.change_sets"
+    "SELECT change_set_id, sha256, canonical_json, run_date, platform, account_id, author, mode, created_at, expires_at, "
+    "COALESCE(kind, 'budgets') AS kind FROM control.change_sets"
 )
 
 
@@ -84,10 +86,11 @@ def load_set(warehouse: Warehouse, change_set_id: str) -> StoredSet:
     return StoredSet(**frame.row(0, named=True))
 
 
-def sets_of_day(warehouse: Warehouse, run_date: date) -> list[StoredSet]:
-    """All sets of ``run_date``, oldest first."""
+def sets_of_day(warehouse: Warehouse, run_date: date, kind: str) -> list[StoredSet]:
+    """All sets of one kind of ``run_date``, oldest first."""
     frame = warehouse.query(f"{_SETS} WHERE run_date = @run_date ORDER BY created_at, change_set_id", {"run_date": run_date})
-    return [StoredSet(**record) for record in frame.iter_rows(named=True)]
+    found = [StoredSet(**record) for record in frame.iter_rows(named=True)]
+    return [stored for stored in found if stored.kind == kind]
 
 
 def load_approval(warehouse: Warehouse, change_set_id: str) -> Approval | None:
@@ -103,9 +106,9 @@ def load_approval(warehouse: Warehouse, change_set_id: str) -> Approval | None:
 
 
 def sets_to_act_on(
-    warehouse: Warehouse, ledger: Ledger, run_date: date, change_set_id: str | None, *, ready: Sequence[str]
+    warehouse: Warehouse, ledger: Ledger, run_date: date, change_set_id: str | None, *, ready: Sequence[str], kind: str = BUDGETS
 ) -> list[StoredSet]:
-    """The named set, or the live set of each account of ``run_date`` that got furthest (the newest of equals).
+    """The named set, or the live set of ``kind`` of each account of ``run_date`` that got furthest (the newest of equals).
 
     ``ready`` are the states the step begins from. If sets of some accounts are ready, those of the others are left out with a
     line: an account whose set nobody has answered yet, or whose canary was applied by an earlier run of the day, does not hold
@@ -115,7 +118,7 @@ def sets_to_act_on(
     if change_set_id is not None:
         return [load_set(warehouse, change_set_id)]
     best: dict[tuple[str, str], tuple[tuple[int, datetime], StoredSet]] = {}
-    for stored in sets_of_day(warehouse, run_date):
+    for stored in sets_of_day(warehouse, run_date, kind):
         if stored.mode != "live":
             continue
         state = ledger.history(stored.change_set_id).state
@@ -124,7 +127,7 @@ def sets_to_act_on(
         if key not in best or best[key][0] <= order:
             best[key] = (order, stored)
     if not best:
-        raise NothingToDo(f"no live change set of {run_date}: the plan proposed none, or the system is in shadow mode")
+        raise NothingToDo(f"no live change set of {run_date} ({kind}): the plan proposed none, or the system is in shadow mode")
     sets = [stored for _, stored in best.values()]
     states = {s.change_set_id: ledger.history(s.change_set_id).state for s in sets}
     chosen = [s for s in sets if states[s.change_set_id] in ready] or sets

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tasks.act.context import Context
     from tasks.act.guardrails import Guardrail
     from tasks.act.stored import StoredSet
-    from tasks.core.changeset import ChangeSet
+    from tasks.core.ad_changes import AdStatusSet
+    from tasks.core.changeset import AnySet, ChangeSet
 
 TABLE = "control.canary_watch"
 WATCHED = ("applied", "verified", "breached", "blocked")
@@ -59,13 +60,14 @@ def _days(frame: pl.DataFrame, start: date, end: date) -> list[tuple[date, int, 
     return [(d, spend.get(d, 0), outcome.get(d)) for d in days if d in spend or d in outcome]
 
 
-def measure(context: Context, stored: StoredSet, change_set: ChangeSet, run_date: date) -> tuple[list[Guardrail], int]:
+def measure(context: Context, stored: StoredSet, change_set: AnySet, run_date: date) -> tuple[list[Guardrail], int]:
     """The guardrails of a canary by the complete days before ``run_date``, and how many days of watch are known in full.
 
     JobError if the business spends in several currencies: without rates no blended CAC can be told.
     """
     from tasks.act import guardrails
     from tasks.act.guardrails import Day
+    from tasks.core.ad_changes import AdStatusSet
 
     policy, start = context.policy, first_day(context, stored)
     since = start - timedelta(days=policy.watch_baseline_days)
@@ -93,32 +95,64 @@ def measure(context: Context, stored: StoredSet, change_set: ChangeSet, run_date
     ]
     by_budget = frame.filter(frame["scope"] == "budget")
     days_loaded = by_budget.filter(by_budget["date"] >= start)["date"].n_unique()
+    if isinstance(change_set, AdStatusSet):
+        by_group = context.warehouse.query_file(
+            "control/canary_watch/ad_days.sql",
+            {"start_date": since, "end_date": run_date, "platform": stored.platform, "account_id": stored.account_id},
+        )
+        return found + _ad_guardrails(change_set, by_group, start, days_loaded), min(len(watch), days_loaded)
+    return found + _budget_guardrails(change_set, by_budget, start, days_loaded), min(len(watch), days_loaded)
+
+
+def _budget_guardrails(change_set: ChangeSet, by_budget: pl.DataFrame, start: date, days: int) -> list[Guardrail]:
+    """Spend and delivery of each changed budget."""
+    from tasks.act import guardrails
+
+    found = []
     for change in change_set.changes:
-        own = by_budget.filter(by_budget["budget_id"] == change.budget_id)
-        spent = own.filter((own["date"] < start) & (own["cost_micros"] > 0))["date"].to_list()
-        silence = guardrails.longest_silence(spent, min(spent), start) if spent else None
-        after = own.filter(own["date"] >= start)["cost_micros"].to_list()
+        silence, after = _delivered(by_budget.filter(by_budget["budget_id"] == change.budget_id), start)
         larger = max(change.amount_before_micros, change.amount_after_micros)
         found.append(guardrails.budget_spend(change.budget_id, larger, after))
-        found.append(guardrails.delivery(change.budget_id, after, days_loaded, silence))
-    return found, min(len(watch), days_loaded)
+        found.append(guardrails.delivery(change.budget_id, after, days, silence))
+    return found
 
 
-def edited(context: Context, stored: StoredSet, change_set: ChangeSet, run_date: date) -> list[str]:
-    """Budgets that no longer hold our amount; the set is blocked for each, and a safety event asks for a person."""
+def _ad_guardrails(change_set: AdStatusSet, by_group: pl.DataFrame, start: date, days: int) -> list[Guardrail]:
+    """Delivery of each ad group in which an ad was switched."""
+    from tasks.act import guardrails
+
+    found = []
+    for adgroup_id in sorted({c.adgroup_id for c in change_set.changes}):
+        silence, after = _delivered(by_group.filter(by_group["adgroup_id"] == adgroup_id), start)
+        found.append(guardrails.delivery(f"adgroup:{adgroup_id}", after, days, silence))
+    return found
+
+
+def _delivered(own: pl.DataFrame, start: date) -> tuple[int | None, list[int]]:
+    """Longest silence before ``start`` (None: it never spent), and the spend of each day from then on, micros."""
+    from tasks.act import guardrails
+
+    spent = own.filter((own["date"] < start) & (own["cost_micros"] > 0))["date"].to_list()
+    silence = guardrails.longest_silence(spent, min(spent), start) if spent else None
+    return silence, own.filter(own["date"] >= start)["cost_micros"].to_list()
+
+
+def edited(context: Context, stored: StoredSet, change_set: AnySet, run_date: date) -> list[str]:
+    """What no longer holds our amount or status; the set is blocked for each, and a safety event asks for a person."""
     from tasks.act.mutation import Mutation
     from tasks.core.errors import Refused
 
-    mutation = Mutation(context, stored, run_date)
+    mutation = Mutation(context, stored, change_set, run_date)
     found = []
     for change in change_set.changes:
         if mutation.state(change) in ("rollback_intended", "rolled_back"):
             continue
-        now = mutation.read(change.budget_id)
-        if now != change.amount_after_micros:
-            found.append(f"budget {change.budget_id} holds {now} micros, ours is {change.amount_after_micros}")
+        now = mutation.read(change)
+        if now != change.after:
+            held = f"{now}{change.unit}, ours is {change.after}"
+            found.append(f"{change.what} holds {held}")
             try:
-                mutation.block(change, f"{now} micros, ours is {change.amount_after_micros}")
+                mutation.block(change, held)
             except Refused as asked:
                 click.echo(str(asked), err=True)
     return found
@@ -188,7 +222,7 @@ def watch(context: Context, stored: StoredSet, run_date: date) -> str:
         float(len(edits)),
         0.0,
         "keep_watching" if edits else "promote",
-        "; ".join(edits) or "every budget is ours",
+        "; ".join(edits) or "everything is ours",
     )
     if edits and summary.result == "promote":
         summary = guardrails.Guardrail("verdict", summary.value, summary.threshold, "keep_watching", outside.detail)
@@ -205,7 +239,8 @@ def watch(context: Context, stored: StoredSet, run_date: date) -> str:
 def command(run_date: date, change_set_id: str | None) -> None:
     """Measure the guardrails of every open canary; freeze the account on a CAC breach.
 
-    Blended CAC against the days before the change, spend and delivery of the changed budgets, edits by others. Writes the verdict
+    Blended CAC against the days before the change, spend and delivery of the changed budgets (of the ad groups, where ads were
+    switched), edits by others. Writes the verdict
     (keep_watching, promote, roll_back) and ends well also on a breach: roll-back-changes and promote-changes act on the verdict.
 
     \b

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.caps import Move
-from tasks.core.changeset import canonical_json
+from tasks.core.canonical import canonical_json
+from tasks.core.caps import Move, status_move
 from tasks.core.clock import utc_now
 from tasks.core.errors import JobError
 from tasks.core.transitions import forbidden
@@ -40,6 +40,10 @@ _IDENTITY = (
     "event",
     "amount_before_micros",
     "amount_after_micros",
+    "adgroup_id",
+    "ad_id",
+    "status_before",
+    "status_after",
     "sha256",
 )
 _MOVING = {"applied": False, "mutate_intended": False, "rolled_back": True, "rollback_intended": True}
@@ -67,6 +71,11 @@ class Row:
     at: datetime
     prev_hash: str
     row_hash: str
+    # Of ad-status changes. Nulls are no part of a row's hash, so rows that are older than these columns keep theirs.
+    adgroup_id: str | None = None
+    ad_id: str | None = None
+    status_before: str | None = None
+    status_after: str | None = None
 
     def computed_hash(self) -> str:
         """SHA-256 over the previous hash and the canonical row without its own hash; nulls are left out."""
@@ -93,6 +102,10 @@ class Event:
     budget_id: str | None = None
     amount_before_micros: int | None = None
     amount_after_micros: int | None = None
+    adgroup_id: str | None = None
+    ad_id: str | None = None
+    status_before: str | None = None
+    status_after: str | None = None
     request_id: str | None = None
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -164,8 +177,15 @@ class Ledger:
 
     def moves(self, platform: str, account_id: str, since: datetime) -> list[Move]:
         """What we changed (or may have: an intent without its receipt) on the account since ``since``, rollbacks included."""
+        return moves_of(self._changes_of(platform, account_id), since)
+
+    def ad_moves(self, platform: str, account_id: str, since: datetime) -> list[Move]:
+        """The same for ads: each switch of a status is a move of size 1."""
+        return ad_moves_of(self._changes_of(platform, account_id), since)
+
+    def _changes_of(self, platform: str, account_id: str) -> list[Row]:
         condition = "WHERE platform = @platform AND account_id = @account_id AND change_id != ''"
-        return moves_of(self._select(condition, {"platform": platform, "account_id": account_id}), since)
+        return self._select(condition, {"platform": platform, "account_id": account_id})
 
     def append(self, event: Event) -> Row:
         """Append ``event``, or return the row of the same ``event_id`` if it is there already.
@@ -209,14 +229,20 @@ class Ledger:
         return chain_problems(self.rows(), pairs + ([expected_head] if expected_head else []))
 
 
-def moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
-    """Moves of money in ``rows``: one per change applied and one per change rolled back, also when only the intent is written."""
+def _moving(rows: Iterable[Row], since: datetime) -> list[Row]:
+    """One row per change applied and one per change rolled back, also when only the intent is written."""
     moved: dict[tuple[str, str, bool], Row] = {}
     for row in rows:
-        if row.event in _MOVING and row.amount_before_micros is not None:
+        if row.event in _MOVING:
             moved[(row.change_set_id, row.change_id, _MOVING[row.event])] = row  # the receipt takes the place of the intent
         elif row.event == "failed":
             moved.pop((row.change_set_id, row.change_id, False), None)
+    return [row for row in moved.values() if row.at >= since]
+
+
+def moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
+    """Moves of money in ``rows``."""
+    money = [row for row in rows if row.event == "failed" or row.amount_before_micros is not None]
     return [
         Move(
             budget_id=row.budget_id or "",
@@ -224,8 +250,16 @@ def moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
             amount_before_micros=row.amount_before_micros or 0,
             amount_after_micros=row.amount_after_micros or 0,
         )
-        for row in moved.values()
-        if row.at >= since
+        for row in _moving(money, since)
+    ]
+
+
+def ad_moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
+    """Switches of ads in ``rows``."""
+    ads = [row for row in rows if row.event == "failed" or row.status_after is not None]
+    return [
+        status_move((row.adgroup_id or "", row.ad_id or ""), row.at, row.status_before, row.status_after)
+        for row in _moving(ads, since)
     ]
 
 
@@ -283,6 +317,10 @@ def _next_row(head: Row | None, event: Event) -> Row:
         event=event.event,
         amount_before_micros=event.amount_before_micros,
         amount_after_micros=event.amount_after_micros,
+        adgroup_id=event.adgroup_id,
+        ad_id=event.ad_id,
+        status_before=event.status_before,
+        status_after=event.status_after,
         sha256=event.sha256,
         actor=event.actor,
         request_id=event.request_id,

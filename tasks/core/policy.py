@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STEP_CEILING_PCT = Decimal(5)  # M2
 DAILY_CEILING_PCT = Decimal(10)  # M3
+AD_CHANGES_CEILING = 100  # switched ads an account and 24 h, the same for ads as M3 is for money
 PROBABILITY_FLOOR = Decimal("0.5")  # below it an increase would be more likely wrong than right
 _ACCOUNT = re.compile(r"^[a-z][a-z0-9_]*:[0-9A-Za-z_-]+$")
 
@@ -48,6 +49,7 @@ class Policy:
     | watch_confidence | one-sided confidence with which a guardrail must see a breach |
     | max_cac_breach_pct | rise of blended CAC over the baseline that is tolerated |
     | max_data_age_days | oldest data a change may rest on |
+    | max_ad_changes_per_day | ads that may be enabled or paused in an account over 24 h, at most 100, counting what others did |
     | allowed_accounts | ``platform:account`` that may be mutated live; empty = none |
     """
 
@@ -71,6 +73,7 @@ class Policy:
     watch_confidence: Decimal = Decimal("0.95")
     max_cac_breach_pct: Decimal = Decimal(15)
     max_data_age_days: int = 2
+    max_ad_changes_per_day: int = 20
     allowed_accounts: tuple[str, ...] = ()
 
     @property
@@ -89,7 +92,7 @@ class Policy:
 
     def sha256(self) -> str:
         """Hash over every rule, so that a change set says under which rules it was made."""
-        from tasks.core.changeset import canonical_json
+        from tasks.core.canonical import canonical_json
 
         return hashlib.sha256(canonical_json(_plain(dataclasses.asdict(self)))).hexdigest()
 
@@ -189,6 +192,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "watch_confidence": _decimal(Decimal("0.8"), Decimal("0.999")),
     "max_cac_breach_pct": _decimal(_ZERO, Decimal(50)),
     "max_data_age_days": _integer(1, 14),
+    "max_ad_changes_per_day": _integer(0, AD_CHANGES_CEILING),
     "allowed_accounts": _accounts,
 }
 

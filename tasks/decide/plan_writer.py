@@ -169,6 +169,7 @@ def write_change_set(warehouse: Warehouse, run: PlanRun, made: changeset.ChangeS
         "change_set_id": made.change_set_id,
         "sha256": made.sha256,
         "canonical_json": made.canonical().decode("utf-8"),
+        "kind": made.kind,
         "run_date": run.run_date,
         "platform": made.platform,
         "account_id": made.account_id,

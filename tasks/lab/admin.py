@@ -73,6 +73,14 @@ class SandboxAdmin:
         """Set a budget as somebody in the web page would."""
         self._call("POST", "/edit", {"budget_id": budget_id, "amount_micros": amount_micros})
 
+    def ads(self) -> dict[int, bool]:
+        """Ad id → enabled or not."""
+        return {ad["ad_id"]: ad["is_enabled"] for ad in self.state()["ads"]}
+
+    def edit_status(self, kind: str, entity_id: int, status: str) -> None:
+        """Enable or pause an ``ad`` or a ``campaign`` as somebody in the web page would."""
+        self._call("POST", "/edit", {f"{kind}_id": entity_id, "status": status})
+
     def requests(self) -> list[dict[str, Any]]:
         """The calls that came in since the process started, oldest first (the last 2,000)."""
         return list(json.loads(self._call("GET", "/requests"))["requests"])

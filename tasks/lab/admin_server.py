@@ -12,6 +12,7 @@
 | POST /advance {"days": n} | let days pass (admin token) |
 | POST /faults {…}, DELETE /faults | switch faults on or off (admin token) |
 | POST /edit {"budget_id": …, "amount_micros": …} | somebody edits in the web page (admin token) |
+| POST /edit {"ad_id" or "campaign_id": …, "status": "PAUSED"} | the same for the status of an ad or a campaign (admin token) |
 """
 
 import csv
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from tasks.core.errors import JobError
@@ -163,6 +164,11 @@ class _Handler(BaseHTTPRequestHandler):
                 "campaigns": [
                     {"campaign_id": c.id, "is_enabled": bool(sandbox.current("campaign", c.id))} for c in layout.campaigns
                 ],
+                "ads": [
+                    {"ad_group_id": u.ad_group_id, "ad_id": u.ad_id, "is_enabled": bool(sandbox.current("ad", u.ad_id))}
+                    for u in layout.units
+                    if u.ad_id
+                ],
                 "changes": [vars(event) for event in sandbox.events],
                 "restatements": [vars(restatement) for restatement in sandbox.restatements],
             }
@@ -201,6 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post_edit(self, _query: dict[str, str], body: str) -> tuple[HTTPStatus, object]:
         asked = json.loads(body)
+        if "status" in asked:
+            return HTTPStatus.OK, self._edit_status(asked)
         budget, amount = int(asked["budget_id"]), int(asked["amount_micros"])
         if budget not in self.server.sandbox.market.layout.budget_index:
             raise JobError(f"no budget {budget}; GET /state lists them")
@@ -208,6 +216,18 @@ class _Handler(BaseHTTPRequestHandler):
             raise JobError(f"amount_micros={amount}; a budget is above zero")
         self.server.sandbox.commit([("budget", budget, amount)], client_type="GOOGLE_ADS_WEB_CLIENT", user=WEB_USER)
         return HTTPStatus.OK, {"budget_id": budget, "amount_micros": self.server.sandbox.current("budget", budget)}
+
+    def _edit_status(self, asked: dict[str, Any]) -> object:
+        sandbox, layout = self.server.sandbox, self.server.sandbox.market.layout
+        kind: Literal["ad", "campaign"] = "ad" if "ad_id" in asked else "campaign"
+        entity = int(asked[f"{kind}_id"])
+        if entity not in (layout.unit_index if kind == "ad" else layout.campaign_index):
+            raise JobError(f"no {kind} {entity}; GET /state lists them")
+        if asked["status"] not in ("ENABLED", "PAUSED"):
+            raise JobError(f"status={asked['status']!r}; write ENABLED or PAUSED")
+        value = int(asked["status"] == "ENABLED")
+        sandbox.commit([(kind, entity, value)], client_type="GOOGLE_ADS_WEB_CLIENT", user=WEB_USER)
+        return {f"{kind}_id": entity, "status": asked["status"]}
 
 
 def _csv(rows: list[list[object]]) -> str:

@@ -35,6 +35,7 @@ class Fault:
     method: str | None = None  # one of METHODS
     customer_id: str | None = None
     budget_id: int | None = None  # partial_failure: the budget whose operation fails
+    ad_id: int | None = None  # partial_failure: the ad whose operation fails, in place of a budget
     version: str | None = None  # sunset_version
     resource: str | None = None  # only queries FROM this resource
     retry_delay_seconds: float = 5.0  # quota
@@ -63,8 +64,8 @@ def fault_from_json(value: dict[str, Any]) -> Fault:
         raise JobError(f"no method {value['method']!r}; methods are {', '.join(METHODS)}")
     if value.get("times", 1) is not None and int(value.get("times", 1)) < 1:
         raise JobError(f"times={value['times']} never hits; give 1 or more, or null for every call")
-    if value["kind"] == "partial_failure" and value.get("budget_id") is None:
-        raise JobError("partial_failure needs budget_id: the budget whose operation fails")
+    if value["kind"] == "partial_failure" and value.get("budget_id") is None and value.get("ad_id") is None:
+        raise JobError("partial_failure needs budget_id or ad_id: the budget or ad whose operation fails")
     return Fault(**value)
 
 
@@ -79,7 +80,7 @@ class Call:
     resource: str | None = None
 
 
-def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None = None) -> Fault | None:
+def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None = None, ad_id: int | None = None) -> Fault | None:
     """The first fault of this kind that hits the call, with its counters moved; None lets the call pass."""
     for fault in faults:
         if fault.kind != kind or fault.times == 0:
@@ -92,6 +93,7 @@ def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None =
             (fault.version, call.version),
             (fault.resource, call.resource),
             (fault.budget_id, budget_id),
+            (fault.ad_id, ad_id),
         )
         if any(filter_ is not None and filter_ != value for filter_, value in wanted):
             continue

@@ -116,7 +116,8 @@ def _check(sandbox: Sandbox, customer_id: str, operation: Operation, call: Call,
     value = update.amount_micros if kind == "budget" else update.status
     if (problem := _value_problem(kind, value)) is not None:
         return fail(*problem, "update", _MUTABLE[kind])
-    if fault := take(sandbox.faults, "partial_failure", call, budget_id=entity if kind == "budget" else None):
+    named = {"budget_id" if kind == "budget" else "ad_id": entity} if kind != "campaign" else {}
+    if fault := take(sandbox.faults, "partial_failure", call, **named):
         family, code = fault.error.split(".")
         return fail(family, code, f"{code.replace('_', ' ').capitalize()}.", "update")
     return Outcome(kind, name, entity, value if kind == "budget" else int(value == _enum(update, "ENABLED")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from tasks.core.ad_changes import AdState
 from tasks.core.errors import JobError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class AmbiguousMutationError(JobError):
     """A mutate was sent and its answer was lost: it may or may not have happened.
 
-    Read the budgets back before anything else; never send it again unread.
+    Read back what it was about before anything else; never send it again unread.
     """
 
 
@@ -54,13 +55,33 @@ class BudgetAmount:
     budget_id: str
     amount_micros: int
 
+    @property
+    def resource_id(self) -> str:
+        """What it is about."""
+        return self.budget_id
+
+
+@dataclass(frozen=True)
+class AdStatus:
+    """One wanted status, ENABLED or PAUSED: ``change_id`` comes back in the outcome of its row."""
+
+    change_id: str
+    adgroup_id: str
+    ad_id: str
+    status: str
+
+    @property
+    def resource_id(self) -> str:
+        """What it is about, as the platform's change log names it."""
+        return f"{self.adgroup_id}~{self.ad_id}"
+
 
 @dataclass(frozen=True)
 class RowOutcome:
     """How one row of a mutate ended; ``error`` holds the platform's code and message of a failed row."""
 
     change_id: str
-    budget_id: str
+    resource_id: str
     error: str | None = None
 
     @property
@@ -79,7 +100,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class AccountChange:
-    """A change somebody made, from the platform's own log. Amounts are None where no budget amount changed."""
+    """A change somebody made, from the platform's own log.
+
+    Amounts are None where no budget amount changed, statuses where no status did. The id of an ad is ``ad group~ad``.
+    """
 
     change_event_id: str
     changed_at: datetime
@@ -91,6 +115,8 @@ class AccountChange:
     actor_hash: str | None
     amount_before_micros: int | None
     amount_after_micros: int | None
+    status_before: str | None = None
+    status_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +159,8 @@ class Platform(Protocol):
     def reports(self, account: Account, start: date, end: date, *, run_date: date) -> Reports:
         """Standard-schema frames for the account days ``start`` to ``end`` (both included), keyed by table name.
 
-        If ``end`` is one of the last two days before ``run_date``, or later, also what is only known as it stands now: budgets,
-        dated ``run_date``, and the change log of the 30 days up to ``run_date``.
+        If ``end`` is one of the last two days before ``run_date``, or later, also what is only known as it stands now: budgets
+        and the status of ads, dated ``run_date``, and the change log of the 30 days up to ``run_date``.
         """
 
     def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
@@ -143,5 +169,11 @@ class Platform(Protocol):
     def set_budgets(self, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Receipt:
         """Set daily amounts in one call with partial failure; ``validate_only`` checks and changes nothing."""
 
+    def read_ads(self, account_id: str, adgroup_ids: Sequence[str]) -> list[AdState]:
+        """Every ad of these ad groups as it stands now; removed ads are left out."""
+
+    def set_ad_statuses(self, account_id: str, statuses: Sequence[AdStatus], *, validate_only: bool) -> Receipt:
+        """Enable and pause ads in one call with partial failure; ``validate_only`` checks and changes nothing."""
+
     def read_changes(self, account_id: str, since: datetime) -> list[AccountChange]:
-        """Changes of budgets and campaigns since ``since`` (at most 30 days back), oldest first."""
+        """Changes of budgets, campaigns, ad groups and ads since ``since`` (at most 30 days back), oldest first."""

@@ -22,7 +22,7 @@ from tasks.act.stored import load_set
 from tasks.core.errors import JobError
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 
-OUTSIDE = ("set_budgets", "insert_new", "merge")
+OUTSIDE = ("set_budgets", "set_ad_statuses", "insert_new", "merge")
 
 
 class Dying:

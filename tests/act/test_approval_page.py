@@ -80,7 +80,7 @@ def test_totals_risk_caps_expiry_and_hash_are_said(world: World) -> None:
         f"`{stored.sha256}` (`{stored.change_set_id}`)",
     ):
         assert words in text
-    assert subject([stored.verified()]) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
+    assert subject([section(stored)]) == "Budgets of google_ads 2000000001 on 2026-03-02: 1 up, 2 down"
 
 
 def test_proposals_of_an_older_plan_show_their_mean_alone(world: World) -> None:
@@ -98,7 +98,7 @@ def test_each_account_has_its_section(world: World) -> None:
     assert [part.rstrip() for part in parts] == [
         f"google\\_ads {one.account_id}\n\n{page(one)}".replace("\\", "") for one in stored
     ]
-    assert subject([one.verified() for one in stored]) == "Budgets of 2 accounts on 2026-03-02: 1 up, 3 down"
+    assert subject([section(one) for one in stored]) == "Budgets of 2 accounts on 2026-03-02: 1 up, 3 down"
 
 
 def test_reasons_are_what_a_long_page_leaves_out(world: World) -> None:
@@ -107,7 +107,7 @@ def test_reasons_are_what_a_long_page_leaves_out(world: World) -> None:
     whole, short = body([one]).splitlines(), body([one], has_reasons=False).splitlines()
     start, end = whole.index("**Why**"), whole.index("**Before you answer**")
     assert short[:-2] == whole[:start] + whole[end:]
-    assert short[-1].startswith("Why each budget moves is left out")
+    assert short[-1].startswith("Why each change is made is left out")
 
 
 def test_without_an_increase_there_is_no_probability_to_show(world: World) -> None:

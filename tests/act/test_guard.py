@@ -421,10 +421,10 @@ def test_our_open_intent_is_counted_once(world: World) -> None:
     """M3: an intent that is carried out again after a crash is the change itself, not a second one."""
     stored = world.ready(world.change("b1", 20))
     change = stored.verified().changes[0]
-    world.context.append(stored, "mutate_intended", change, amounts=(change.amount_before_micros, change.amount_after_micros))
+    world.context.append(stored, "mutate_intended", change, values=(change.amount_before_micros, change.amount_after_micros))
     live = guard.read_live(world.platform, ACCOUNT, NOW)
-    assert guard._used(world.context, stored.verified(), live, NOW, [change]) == 0
-    assert guard._used(world.context, stored.verified(), live, NOW, []) == 20 * MICROS
+    assert guard.used_in_a_day(world.context, stored.verified(), live.logged, NOW, [change]) == 0
+    assert guard.used_in_a_day(world.context, stored.verified(), live.logged, NOW, []) == 20 * MICROS
 
 
 def test_changes_of_other_kinds_are_not_moves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def test_ten_accounts_of_twenty_budgets_fit_into_one_page(world: World) -> None:
     assert size <= XCOM_BYTES, size
     assert text.count("\n| SEARCH") == 200
     assert all(one.sha256 in text for one in stored)
-    assert ("**Why**" in text, "Why each budget moves is left out" in text) == (False, True)
+    assert ("**Why**" in text, "Why each change is made is left out" in text) == (False, True)
     few = request_approval(world.context, undecided(world.context, RUN_DATE, None)[:3])
     assert "**Why**" in str(few["body"])
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from act_world import MICROS, World, account
 
-from tasks.act.snapshot_budgets import read_snapshot
+from tasks.act.kinds import Budgets
 from tasks.core.errors import Refused
 
 
@@ -14,7 +14,9 @@ def test_the_snapshot_holds_what_the_account_holds(world: World) -> None:
     stored = world.propose()
     world.decide(stored)
     world.snapshot(stored)
-    assert read_snapshot(world.context, stored.change_set_id) == {"b1": 400 * MICROS, "b2": 300 * MICROS, "b3": 200 * MICROS}
+    amounts = {"b1": 400 * MICROS, "b2": 300 * MICROS, "b3": 200 * MICROS}
+    names = {c.change_id: amounts[c.budget_id] for c in stored.verified().changes}
+    assert Budgets().read_snapshot(world.context, stored.change_set_id) == names
     rows = world.warehouse.query(
         "SELECT budget_id, is_explicitly_shared, member_campaign_ids, status FROM control.canary_budgets_snapshot "
         "ORDER BY budget_id"
@@ -75,7 +77,7 @@ def test_a_snapshot_of_another_set_does_not_count(world: World) -> None:
     world.ready()
     other = world.propose(world.change("b1", 10))
     world.decide(other)
-    assert read_snapshot(world.context, other.change_set_id) == {}
+    assert Budgets().read_snapshot(world.context, other.change_set_id) == {}
     with pytest.raises(Refused, match="'approved' in the ledger; this step needs"):
         world.validate(other)
 

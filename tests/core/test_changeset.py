@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.changeset import Change, ChangeSet, canonical_json, change_id, make_change_set, parse, probability_ppm
+from tasks.core.canonical import canonical_json
+from tasks.core.changeset import Change, ChangeSet, change_id, make_change_set, parse, probability_ppm
 from tasks.core.errors import JobError
 from tasks.core.money import LARGEST_MICROS
 

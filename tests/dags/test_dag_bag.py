@@ -268,14 +268,29 @@ def test_a_job_that_hashes_ids_gets_the_salt(composer_bag: dict[str, DAG]) -> No
         assert container.command not in hashing or container.access != "none", container.command
 
 
-def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict[str, DAG]) -> None:
+@pytest.mark.parametrize("what", ["budget", "bandit"])
+def test_the_gate_is_before_every_mutating_task_of_the_canary(composer_bag: dict[str, DAG], what: str) -> None:
     """Walking the graph back from each task that may mutate always meets the gate."""
-    canary = composer_bag["budget_canary_daily"]
+    canary = composer_bag[f"{what}_canary_daily"]
     mutating = [task for task in canary.tasks if hasattr(task, "container") and task.container.mutates]
     assert {"validate_changes", "apply_changes", "roll_back_changes"} == {task.task_id for task in mutating}
     for task in mutating:
         assert "gate" in _upstream(task), task.task_id
     assert {"assess_readiness", "validate_changes", "snapshot_budgets"} <= _upstream(canary.get_task("apply_changes"))
+
+
+def test_each_canary_acts_on_its_own_kind_of_change_set(local_bag: dict[str, DAG]) -> None:
+    """An answer about ads moves no budget, and the other way round; one watch looks after both, for their effects meet in CAC."""
+    kinds = {"budget_approval_daily": "budgets", "budget_canary_daily": "budgets"}
+    kinds |= {"bandit_approval_daily": "ad_status", "bandit_canary_daily": "ad_status"}
+    by_hash = {"record-approval", "assess-readiness"}  # whatever the kind: the one by the hash it is given, the other by account
+    for dag_id, kind in kinds.items():
+        for job in _jobs({dag_id: local_bag[dag_id]}):
+            command, *arguments = job.arguments  # type: ignore[attr-defined]
+            given = arguments[arguments.index("--kind") + 1] if "--kind" in arguments else None
+            default = None if command == "roll-back-changes" else "budgets"
+            assert command in by_hash or (given or default) == kind, f"{dag_id}: {command}"
+    assert not [job.task_id for job in _jobs({"w": local_bag["budget_watch_daily"]}) if "--kind" in job.arguments]  # type: ignore[attr-defined]
 
 
 def test_a_watch_that_failed_holds_no_rollback_up_and_promotes_nothing(composer_bag: dict[str, DAG]) -> None:
@@ -296,12 +311,13 @@ def test_an_advertiser_without_experiments_or_server_events_has_no_red_dag(compo
     assert {"import_assignments", "validate_tables", "fit_uplift"} == _upstream(uplift.get_task("plan_audiences"))
 
 
-def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG]) -> None:
+@pytest.mark.parametrize("what", ["budget", "bandit"])
+def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG], what: str) -> None:
     """DESIGN §5: the sensor watches the marker; twins share schedule and start; silence is never yes; timeouts fit the day."""
-    approval, canary = composer_bag["budget_approval_daily"], composer_bag["budget_canary_daily"]
+    approval, canary = composer_bag[f"{what}_approval_daily"], composer_bag[f"{what}_canary_daily"]
     assert (approval.schedule, approval.start_date) == (canary.schedule, canary.start_date)
     gate: Any = canary.get_task("gate")
-    assert (gate.external_dag_id, gate.external_task_ids) == ("budget_approval_daily", ["approved"])
+    assert (gate.external_dag_id, gate.external_task_ids) == (approval.dag_id, ["approved"])
     assert approval.has_task("approved")
     assert (gate.allowed_states, gate.skipped_states, gate.failed_states) == (
         ["success"],
@@ -314,7 +330,7 @@ def test_gate_and_approval_are_wired_as_decided(composer_bag: dict[str, DAG]) ->
     assert (review.defaults, review.retries) == (None, 0)
     assert review.response_timeout.total_seconds() < gate.timeout < 24 * 3600
     assert {"review", "record_approval"} == approval.get_task("approved").upstream_task_ids
-    for dag, other in ((approval, "budget_canary_daily"), (canary, "budget_approval_daily")):
+    for dag, other in ((approval, canary.dag_id), (canary, approval.dag_id)):
         twin: Any = dag.get_task("twin")
         assert (other, True, True) == (twin.trigger_dag_id, twin.skip_when_already_exists, twin.fail_when_dag_is_paused)
 

@@ -193,3 +193,25 @@ def test_google_ads_service_mutates_budgets_campaigns_and_ads_at_once(tmp_path: 
         cost = {r.campaign.id: r.metrics.cost_micros for batch in stream for r in batch.results}
         assert cost[9008] == 0
         assert cost[9007] / 5 == pytest.approx(1_350_000_000, rel=0.12)
+
+
+def test_a_paused_ad_hands_its_traffic_to_the_others_of_its_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The campaign goes on spending its budget; the paused ad gets nothing of it from the day of the pause on."""
+    with sandbox_process(state_dir=tmp_path, history_days=90) as own:
+        for name, value in own.env.items():
+            monkeypatch.setenv(name, value)
+        own.admin.edit_status("ad", 90070101, "PAUSED")
+        own.admin.advance(2)
+        window = f"segments.date >= '{own.endpoint['today']}' AND segments.date < '{own.admin.state()['today']}'"
+        service = client_of(own).get_service("GoogleAdsService")
+
+        def query(what: str, resource: str) -> list[Any]:
+            text = f"SELECT {what}, metrics.cost_micros FROM {resource} WHERE {window} AND campaign.id = 9007"
+            return [row for batch in service.search_stream(customer_id="2000000001", query=text) for row in batch.results]
+
+        cost = {row.ad_group_ad.ad.id: row.metrics.cost_micros for row in query("ad_group_ad.ad.id", "ad_group_ad")}
+        (campaign,) = query("campaign.id", "campaign")
+        assert cost.get(90070101, 0) == 0 < cost[90070102]
+        assert sum(cost.values()) == pytest.approx(campaign.metrics.cost_micros, rel=1e-6)
+        own.admin.edit_status("ad", 90070101, "ENABLED")
+        assert own.admin.ads()[90070101]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from loop_world import ACCOUNT, AUTHOR, PERSON, Stage, sql
 
-from tasks.core.changeset import canonical_json
+from tasks.core.canonical import canonical_json
 
 At = Callable[[str], Stage]
 APPLY = ("apply-changes", "--live")

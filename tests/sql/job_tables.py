@@ -39,6 +39,7 @@ DYNAMIC_WRITES: dict[str, tuple[str, ...]] = {
         "ads.ads_conversion_action_stats",
         "ads.ads_change_events",
         "ads.campaign_budgets",
+        "ads.ad_statuses",
     ),
     "tasks.ingest.import_csv:replace_source": import_csv.TABLES,
     "tasks.ingest.outcomes_load:OutcomesLoad._load": ("ads.business_outcomes", "ads.business_controls"),

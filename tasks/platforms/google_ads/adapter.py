@@ -9,13 +9,23 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from tasks.core.ad_changes import AdState
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.core.redaction import load_salt
 from tasks.core.settings import Settings
-from tasks.platforms.base import Account, AccountChange, BudgetAmount, BudgetState, Receipt, RejectedRow, Reports
-from tasks.platforms.google_ads import budgets, calls, change_log, frames, queries, reporting
+from tasks.platforms.base import (
+    Account,
+    AccountChange,
+    AdStatus,
+    BudgetAmount,
+    BudgetState,
+    Receipt,
+    RejectedRow,
+    Reports,
+)
+from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, frames, queries, reporting
 from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.frames import Shaped, enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(source=__name__)
 
+CHANGED_RESOURCES = ("CAMPAIGN_BUDGET", "CAMPAIGN", "AD_GROUP", "AD_GROUP_AD")
 CHANGE_LOG_DAYS = 30  # the platform keeps no older events
 
 _DAY_REPORTS = (
@@ -140,6 +151,9 @@ class GoogleAdsPlatform:
             table, today = "ads.campaign_budgets", (run_date, run_date)
             shaped[table] = frames.shape(table, self._budget_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
+            table = "ads.ad_statuses"
+            shaped[table] = frames.shape(table, self._ad_frame(account.account_id, run_date), account, today, loaded_at)
+            windows[table] = today
             self._add_changes(account, run_date, loaded_at, shaped, windows)
         rejected: list[RejectedRow] = [row for one in shaped.values() for row in one.rejected]
         return Reports(
@@ -182,6 +196,25 @@ class GoogleAdsPlatform:
                     "currency_code": row.customer.currency_code,
                 }
             )
+        absent = {"platform", "account_id", "loaded_at"}
+        return pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in absent})
+
+    def _ad_frame(self, account_id: str, run_date: date) -> pl.DataFrame:
+        import polars as pl
+
+        schema = load_contract("ads.ad_statuses").polars_schema()
+        rows = [
+            {
+                "date": run_date,
+                "campaign_id": ad.campaign_id,
+                "adgroup_id": ad.adgroup_id,
+                "ad_id": ad.ad_id,
+                "ad_status": ad.status,
+                "adgroup_status": ad.adgroup_status,
+                "campaign_status": ad.campaign_status,
+            }
+            for ad in ads.to_states(self._rows(account_id, queries.ads()))
+        ]
         absent = {"platform", "account_id", "loaded_at"}
         return pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in absent})
 
@@ -231,7 +264,7 @@ class GoogleAdsPlatform:
         asked = (since - timedelta(hours=1), utc_now() + timedelta(days=1))
         start, end = (moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in asked)
         found = self._changes(account_id, zone, start.replace(microsecond=0), end.replace(microsecond=0))
-        kept = [c for c in found if c.changed_at >= since and c.resource_type in ("CAMPAIGN_BUDGET", "CAMPAIGN")]
+        kept = [c for c in found if c.changed_at >= since and c.resource_type in CHANGED_RESOURCES]
         return sorted(kept, key=lambda c: (c.changed_at, c.change_event_id))
 
     def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
@@ -270,18 +303,37 @@ class GoogleAdsPlatform:
         """
         request = budgets.build_request(self._client, account_id, amounts, validate_only=validate_only)
         service = self._service("CampaignBudgetService")
+        return self._set("budgets", account_id, amounts, request, service.mutate_campaign_budgets, validate_only=validate_only)
 
+    def read_ads(self, account_id: str, adgroup_ids: Sequence[str]) -> list[AdState]:
+        """See :class:`tasks.platforms.base.Platform`. Sorted by ad group and ad."""
+        wrong = [i for i in adgroup_ids if not i.isdecimal()]
+        if wrong:
+            raise JobError(f"ad group ids are whole numbers, not {wrong}")
+        if not adgroup_ids:
+            return []
+        return ads.to_states(self._rows(account_id, queries.ads(sorted(set(adgroup_ids)))))
+
+    def set_ad_statuses(self, account_id: str, statuses: Sequence[AdStatus], *, validate_only: bool) -> Receipt:
+        """See :class:`tasks.platforms.base.Platform`. Sent as ``set_budgets`` is."""
+        request = ads.build_request(self._client, account_id, statuses, validate_only=validate_only)
+        service = self._service("AdGroupAdService")
+        return self._set("ads", account_id, statuses, request, service.mutate_ad_group_ads, validate_only=validate_only)
+
+    def _set(
+        self, what: str, account_id: str, rows: Sequence[answers.Asked], request: Any, call: Any, *, validate_only: bool
+    ) -> Receipt:
         def send() -> Any:
-            return service.mutate_campaign_budgets(request=request, timeout=calls.MUTATE_TIMEOUT_SECONDS)
+            return call(request=request, timeout=calls.MUTATE_TIMEOUT_SECONDS)
 
-        what = f"account {account_id}, {'check' if validate_only else 'set'} {len(amounts)} budgets"
-        response = calls.read(what, send, self._retries) if validate_only else calls.mutate(what, send)
-        receipt = budgets.read_answer(response, amounts, self._request_ids.last, validate_only=validate_only)
+        about = f"account {account_id}, {'check' if validate_only else 'set'} {len(rows)} {what}"
+        response = calls.read(about, send, self._retries) if validate_only else calls.mutate(about, send)
+        receipt = answers.read_answer(response, rows, self._request_ids.last, validate_only=validate_only)
         log.info(
-            "budgets answered",
+            f"{what} answered",
             account=account_id,
             validate_only=validate_only,
-            rows=len(amounts),
+            rows=len(rows),
             failed=sum(not o.ok for o in receipt.outcomes),
             request_id=receipt.request_id,
         )

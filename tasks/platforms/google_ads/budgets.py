@@ -1,4 +1,4 @@
-"""Budget changes: the request and the reading of its answer, row by row."""
+"""Budget changes: the request. Its answer is read by answers.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.core.errors import JobError
-from tasks.platforms.base import BudgetAmount, Receipt, RowOutcome
-from tasks.platforms.google_ads.failures import parse_failure, problems_of
-
-MAX_OPERATIONS = 10_000
+from tasks.platforms.base import BudgetAmount
+from tasks.platforms.google_ads.answers import MAX_OPERATIONS
 
 
 def build_request(client: Any, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Any:
@@ -33,29 +31,3 @@ def build_request(client: Any, account_id: str, amounts: Sequence[BudgetAmount],
         operation.update.amount_micros = amount.amount_micros
         operation.update_mask.paths.append("amount_micros")
     return request
-
-
-def read_answer(response: Any, amounts: Sequence[BudgetAmount], request_id: str, *, validate_only: bool) -> Receipt:
-    """One outcome per row, in order.
-
-    The answer carries one ``GoogleAdsFailure`` with many errors; each names its operation by index. An error that names none
-    concerns every row. A row with neither a result nor an error counts as failed: its fate is not known from the answer.
-    """
-    errors: dict[int, list[str]] = {}
-    for detail in response.partial_failure_error.details:
-        failure = parse_failure(detail.value)
-        request_id = request_id or failure.request_id
-        for problem in problems_of(failure):
-            rows = range(len(amounts)) if problem.operation is None else [problem.operation]
-            for index in rows:
-                errors.setdefault(index, []).append(f"{problem.code}: {problem.message}")
-    if response.partial_failure_error.code and not errors:
-        errors = {index: [response.partial_failure_error.message or "failed without a reason"] for index in range(len(amounts))}
-    outcomes = []
-    for index, amount in enumerate(amounts):
-        said = "; ".join(errors.get(index, [])) or None
-        answered = index < len(response.results) and bool(response.results[index].resource_name)
-        if said is None and not validate_only and not answered:
-            said = "the platform returned neither a result nor an error for this row"
-        outcomes.append(RowOutcome(amount.change_id, amount.budget_id, said))
-    return Receipt(request_id, tuple(outcomes))

@@ -88,7 +88,7 @@ def mutate[T](what: str, call: Callable[[], T]) -> T:
         raise _come_back(what, failure, failure.retry_seconds or 0.0)
     if failure.kind is Kind.PASSING:
         raise AmbiguousMutationError(
-            f"{what}: {failure}; the change may or may not have been made: read the budgets back before anything else"
+            f"{what}: {failure}; the change may or may not have been made: read it back before anything else"
         )
     raise CallError(f"{what}: {failure}; nothing was changed; {failure.remedy}", failure)
 

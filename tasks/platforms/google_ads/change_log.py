@@ -15,6 +15,12 @@ from tasks.platforms.google_ads.reporting import Labels
 
 Ask = Callable[[str], list[Any]]
 _SECOND = timedelta(seconds=1)
+# Resource type → where its event holds the status, and the enum of it.
+_STATUS_OF = {
+    "CAMPAIGN": ("campaign", "CampaignStatus"),
+    "AD_GROUP": ("ad_group", "AdGroupStatus"),
+    "AD_GROUP_AD": ("ad_group_ad", "AdGroupAdStatus"),
+}
 
 
 def read_events(ask: Ask, start: datetime, end: datetime, limit: int = queries.CHANGE_LIMIT) -> list[Any]:
@@ -48,6 +54,12 @@ def to_change(event: Any, labels: Labels, timezone: str) -> AccountChange:
         budget = resource.campaign_budget
         return int(budget.amount_micros) if has_amount and budget.HasField("amount_micros") else None
 
+    message = _STATUS_OF.get(kind) if any(last_part(p.replace(".", "/")) == "status" for p in paths) else None
+
+    def status(resource: Any) -> str | None:
+        changed = getattr(resource, message[0]) if message else None
+        return enum_name(message[1], changed.status) if message and changed is not None and changed.status else None
+
     return AccountChange(
         change_event_id=event.resource_name,
         changed_at=local.astimezone(UTC),
@@ -59,4 +71,6 @@ def to_change(event: Any, labels: Labels, timezone: str) -> AccountChange:
         actor_hash=labels.hash(event.user_email.lower()),
         amount_before_micros=amount(event.old_resource),
         amount_after_micros=amount(event.new_resource),
+        status_before=status(event.old_resource),
+        status_after=status(event.new_resource),
     )

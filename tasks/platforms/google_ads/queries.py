@@ -73,6 +73,15 @@ FROM campaign_budget
 WHERE campaign_budget.status != 'REMOVED' AND campaign_budget.period = 'DAILY'{only}"""
 
 
+def ads(adgroup_ids: Sequence[str] | None = None) -> str:
+    """Ads as they stand now with their ad group and campaign; only those of ``adgroup_ids`` (digits) if given."""
+    only = f"\n  AND ad_group.id IN ({', '.join(adgroup_ids)})" if adgroup_ids else ""
+    return f"""
+SELECT campaign.id, campaign.status, ad_group.id, ad_group.status, ad_group_ad.ad.id, ad_group_ad.status
+FROM ad_group_ad
+WHERE ad_group_ad.status != 'REMOVED'{only}"""
+
+
 def changes(start: datetime, end: datetime) -> str:
     """Change events of ``start`` ≤ time < ``end`` (wall-clock times of the account), oldest first."""
     return f"""

@@ -48,13 +48,20 @@ def pool(running: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def sandbox(running: RunningSandbox) -> Iterator[RunningSandbox]:
-    """The session's sandbox with no fault on and every budget as at its start."""
+    """The session's sandbox with no fault on, and every budget, ad and campaign as at its start."""
     before = running.admin.budgets()
+    on = running.admin.ads()
     yield running
     running.admin.clear_faults()
     for budget, amount in running.admin.budgets().items():
         if before[budget] != amount:
             running.admin.edit(budget, before[budget])
+    for ad, is_on in running.admin.ads().items():
+        if on[ad] != is_on:
+            running.admin.edit_status("ad", ad, "ENABLED" if on[ad] else "PAUSED")
+    for campaign in running.admin.state()["campaigns"]:
+        if not campaign["is_enabled"]:
+            running.admin.edit_status("campaign", campaign["campaign_id"], "ENABLED")
 
 
 @pytest.fixture

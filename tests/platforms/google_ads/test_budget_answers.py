@@ -6,7 +6,8 @@ import pytest
 
 from tasks.core.errors import JobError
 from tasks.platforms.base import BudgetAmount
-from tasks.platforms.google_ads.budgets import build_request, read_answer
+from tasks.platforms.google_ads.answers import read_answer
+from tasks.platforms.google_ads.budgets import build_request
 
 ROWS = [BudgetAmount(f"c{n}", str(n), 5_000_000) for n in (1, 2, 3)]
 
