@@ -114,6 +114,23 @@ JOBS: dict[str, Job] = {
         reads=(NAMED_TABLES,),
         writes=("control.validation_results", "control.quarantine"),
     ),
+    "check-drift": Job(
+        "tasks.quality.check_drift",
+        "Compare the last weeks of ads, journeys and the model's inputs and residuals with the weeks before.",
+        reads=(
+            _SPEND,
+            "ga4.conversion_maturity",
+            "gaelp_users.journey_sessions",
+            "ads.imported_media",
+            _OUTCOMES,
+            "ads.business_controls",
+            "models.mmm_runs",
+            "models.mmm_reviews",
+            "models.mmm_fit_weekly",
+            "control.drift_reports",
+        ),
+        writes=("control.drift_reports", "control.drift_acknowledgements", _SAFETY),
+    ),
     "stitch-identities": Job(
         "tasks.identity.stitch_identities",
         "Work out which ids belong to one person, without gluing strangers together.",
