@@ -41,12 +41,13 @@ def _check(warehouse: Warehouse, settings: Settings, run_date: date, draw: bool)
 @click.option("--html/--no-html", "draw", default=True, show_default=True, help="Write Evidently's report to AELP2_REPORT_DIR.")
 @click.option(
     "--acknowledge",
-    "account",
-    help="`platform:account` as the gate names it: let what is critical there on the run date pass. Needs --why.",
+    "accounts",
+    multiple=True,
+    help="`platform:account` as the gate names it: let what is critical there on the run date pass; repeatable, needs --why.",
 )
 @click.option("--why", help="Reason of --acknowledge; it is kept with who gave it.")
 @click.option("--days", type=click.IntRange(1, 90), default=28, show_default=True, help="Run dates that --acknowledge holds for.")
-def command(run_date: date, draw: bool, account: str | None, why: str | None, days: int) -> None:
+def command(run_date: date, draw: bool, accounts: tuple[str, ...], why: str | None, days: int) -> None:
     """Compare the last weeks of ads, journeys, model inputs and model residuals with the weeks before, without the weekly season.
 
     Verdicts per column go to control.drift_reports, Evidently's report to AELP2_REPORT_DIR. The job ends well whatever it finds:
@@ -61,7 +62,7 @@ def command(run_date: date, draw: bool, account: str | None, why: str | None, da
 
     settings = load_settings()
     warehouse = open_warehouse(settings)
-    if account is None:
+    if not accounts:
         _check(warehouse, settings, run_date, draw)
         return
     if not (why and why.strip()):
@@ -70,5 +71,6 @@ def command(run_date: date, draw: bool, account: str | None, why: str | None, da
     from tasks.quality.drift_acknowledge import acknowledge
 
     actor = person(settings.actor)
-    names = acknowledge(warehouse, run_date=run_date, account=account, why=why, actor=actor, days=days)
-    click.echo(f"acknowledged by {actor}, for {days} run dates: {', '.join(names)}")
+    for account in accounts:
+        names = acknowledge(warehouse, run_date=run_date, account=account, why=why, actor=actor, days=days)
+        click.echo(f"acknowledged by {actor}, for {days} run dates: {', '.join(names)}")

@@ -64,7 +64,7 @@ def _most_notable(found: Sequence[Finding]) -> dict[str, list[Finding]]:
         distances = [one for one in by_column[key] if one.judged.method in _DRAWN and not math.isnan(one.limit)]
         is_found = any(one.is_found for one in by_column[key])
         if distances and (len(chosen) < _LEAST_COLUMNS or (is_found and len(chosen) < _MOST_COLUMNS)):
-            chosen[" · ".join(key)] = distances
+            chosen[" / ".join(key)] = distances
     return chosen
 
 
@@ -149,6 +149,6 @@ def _summary(found: Sequence[Finding], run_date: date) -> str:
     return (
         f"<section style='font-family:sans-serif;padding:24px'><h1>Drift on {run_date.isoformat()}</h1>{told}"
         f"<p>{len(found)} comparisons, {unknown} of them without enough history to tell. Below, Evidently draws the columns "
-        "that stand out most: values without the weekly season; its thresholds are the limits that placebo windows of the same column gave. "
-        "How to read this: docs/how-to/drift-and-fidelity.md.</p></section>"
+        "that stand out most: values without the weekly season; its thresholds are the limits that placebo windows of the same "
+        "column gave. How to read this: docs/how-to/drift-and-fidelity.md.</p></section>"
     )
