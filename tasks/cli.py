@@ -131,6 +131,22 @@ JOBS: dict[str, Job] = {
         ),
         writes=("control.drift_reports", "control.drift_acknowledgements", _SAFETY),
     ),
+    "evaluate-fidelity": Job(
+        "tasks.quality.evaluate_fidelity",
+        "Hold predictions of the model and of applied change sets against what came; missing data blocks.",
+        reads=(
+            _SPEND,
+            "ads.imported_media",
+            _OUTCOMES,
+            "models.mmm_runs",
+            "models.mmm_reviews",
+            "models.mmm_fit_weekly",
+            "models.mmm_draws",
+            "control.budget_proposals",
+            _LEDGER,
+        ),
+        writes=("control.fidelity_evaluations", "control.fidelity_periods"),
+    ),
     "stitch-identities": Job(
         "tasks.identity.stitch_identities",
         "Work out which ids belong to one person, without gluing strangers together.",
