@@ -55,13 +55,18 @@ FIDELITY = {
     "pass": ("yes", "good"),
     "fail": ("no", "bad"),
     "blocked": ("cannot be told", "bad"),
+}
+FIDELITY_RESULTS = {
+    "pass": ("within", "good"),
+    "fail": ("beyond", "bad"),
+    "blocked": ("data is missing", "bad"),
     "info": ("not judged", "wait"),
 }
 FIDELITY_METRICS = {
     "mape_cac": "Error of the cost per new customer (MAPE)",
     "mape_roas": "Error of the return on spend (MAPE)",
     "rmse": "Error of the outcome (RMSE)",
-    "nrmse": "The same over the mean outcome",
+    "nrmse": "Error of the outcome over its mean",
     "ks": "Gap between what came and its forecast (KS)",
     "coverage_90": "Inside the 90 % interval, at least",
 }

@@ -55,6 +55,7 @@ VALUES: dict[str, object] = {
     "remarketing_campaign_ids": ["x"],
     "day_date": date(2026, 3, 1),
     "since": datetime(2026, 3, 2, tzinfo=UTC),
+    "day_starts_at": datetime(2026, 3, 2, tzinfo=UTC),
 }
 TYPES = {str: "STRING", int: "INT64", date: "DATE", datetime: "TIMESTAMP"}
 
