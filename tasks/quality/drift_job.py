@@ -62,7 +62,8 @@ class DriftJob:
             *ads_series(daily.sort("platform", "account_id", "channel", "date"), maturity, run_date, self.config),
             *journey_series(visits.sort("property_id", "channel_group", "date"), run_date, _LATE_DAYS, self.config),
             *feature_series(
-                query("models/mmm_media_weekly/query.sql", weekly),
+                # Whole channels: a split of the model follows a list of the policy, which may change any day.
+                query("models/mmm_media_weekly/query.sql", weekly | {"remarketing_campaign_ids": []}),
                 query("models/mmm_outcome_weekly/query.sql", weekly),
                 query("models/mmm_controls_weekly/query.sql", weekly),
                 run_date,

@@ -14,6 +14,7 @@ import polars as pl
 
 from tasks.core.money import MICROS
 from tasks.core.response import ResponseDraws, response_to
+from tasks.core.segments import UNSPLIT, Split
 from tasks.quality.fidelity_config import FidelityConfig
 from tasks.quality.fidelity_metrics import Z90, Period
 
@@ -25,9 +26,9 @@ _VALUE_WEEKS = 8  # weeks before that say what a new customer is worth
 
 @dataclass(frozen=True)
 class Week:
-    """What came in a week: spend by channel (currency units), outcomes; None where a day is missing."""
+    """What came in a week: spend (currency units), outcomes; None where a day is missing."""
 
-    spend: Mapping[str, float] | None
+    spend: float | None
     new_customers: float | None
     revenue: float | None
 
@@ -38,21 +39,32 @@ class Week:
 
 @dataclass(frozen=True)
 class Run:
-    """A live run: its parts by component and week, its totals, and its draws."""
+    """A live run: its parts by component and week, its totals, and its draws.
+
+    ``spend``: week → spend of each of its channels, which may be parts of the platforms' channels; complete weeks only.
+    """
 
     run_id: str
     window_end: date
     l_max: int
     parts: pl.DataFrame
     draws: Mapping[str, ResponseDraws]
+    spend: Mapping[date, Mapping[str, float]]
+
+
+def spend_of(media: pl.DataFrame, split: Split) -> dict[date, dict[str, float]]:
+    """Week → spend by the channels of a model with ``split``, from the query that the model is fitted on; complete weeks only."""
+    spend: dict[date, dict[str, float]] = {}
+    for row in media.filter(pl.col("days_seen") == 7).iter_rows(named=True):
+        of_week = spend.setdefault(row["period_start_date"], {})
+        name = split.name(row["channel"], row["is_remarketing"])
+        of_week[name] = of_week.get(name, 0.0) + row["spend_micros"] / MICROS
+    return spend
 
 
 def weeks_of(media: pl.DataFrame, outcome: pl.DataFrame) -> dict[date, Week]:
     """Weeks by their Monday, from the queries that the model is fitted on; a week with a missing day counts as unknown."""
-    spend: dict[date, dict[str, float]] = {}
-    for row in media.filter(pl.col("days_seen") == 7).iter_rows(named=True):
-        of_week = spend.setdefault(row["period_start_date"], {})
-        of_week[row["channel"]] = of_week.get(row["channel"], 0.0) + row["spend_micros"] / MICROS
+    spend = {day: sum(of_week.values()) for day, of_week in spend_of(media, UNSPLIT).items()}
     came = outcome.filter(pl.col("days_seen") == 7).group_by("period_start_date").agg(
         pl.when(pl.col("new_customers").null_count() == 0).then(pl.col("new_customers").sum()).alias("new_customers"),
         pl.when(pl.col("revenue_micros").null_count() == 0).then(pl.col("revenue_micros").sum()).alias("revenue_micros"),
@@ -80,7 +92,7 @@ def model_periods(
     found = []
     for back in range(config.weeks):
         day = last - back * _WEEK
-        prediction = next(iter(filter(None, (_predict(run, weeks, day) for run in runs))), None)
+        prediction = next(iter(filter(None, (_predict(run, day) for run in runs))), None)
         if prediction is not None:
             found.append(_period(day, prediction, weeks, target))
     return found[::-1]
@@ -95,9 +107,9 @@ class _Prediction:
     p95: float
 
 
-def _predict(run: Run, weeks: Mapping[date, Week], day: date) -> _Prediction | None:
+def _predict(run: Run, day: date) -> _Prediction | None:
     if day > run.window_end:
-        return _one_step(run, weeks, day)
+        return _one_step(run, day)
     held = run.parts.filter((pl.col("period_start_date") == day) & (pl.col("component") == "total") & pl.col("is_holdout"))
     if held.is_empty():
         return None
@@ -105,17 +117,17 @@ def _predict(run: Run, weeks: Mapping[date, Week], day: date) -> _Prediction | N
     return _Prediction(run.run_id, "holdout", row["mean"], row["p05"], row["p95"])
 
 
-def _one_step(run: Run, weeks: Mapping[date, Week], day: date) -> _Prediction | None:
+def _one_step(run: Run, day: date) -> _Prediction | None:
     """Baseline as of late, season as a year ago, what the spend that came brings by the run's draws; None without that spend."""
     days = [day - back * _WEEK for back in range(2 * run.l_max, -1, -1)]
-    if weeks.get(day) is None or weeks[day].spend is None:
+    if day not in run.spend:
         return None
     by_component = {str(name): rows for (name,), rows in run.parts.group_by(["component"])}
     standing = sum(_recent(by_component, name) for name in ("baseline", "controls"))
     season = _a_year_ago(by_component.get("seasonality"), day)
     brought = np.zeros(1)
     for channel, draws in run.draws.items():
-        spent = [((weeks[one].spend or {}) if one in weeks else {}).get(channel, 0.0) for one in days]
+        spent = [run.spend.get(one, {}).get(channel, 0.0) for one in days]
         brought = brought + response_to(np.array(spent), draws, run.l_max)[-1]
     total = by_component["total"].sort("period_start_date").tail(_NOISE_WEEKS)
     noise = float(((total["p95"] - total["p05"]) / (2 * Z90)).median() or 0.0)  # type: ignore[arg-type]  # of floats
@@ -148,7 +160,7 @@ def _period(day: date, prediction: _Prediction, weeks: Mapping[date, Week], targ
         p05=prediction.p05,
         p95=prediction.p95,
         realised=week.outcome(target),
-        spend=None if week.spend is None else sum(week.spend.values()),
+        spend=week.spend,
         revenue=week.revenue,
         value=1.0 if target == "revenue" else _worth(weeks, day),
     )

@@ -19,9 +19,11 @@ from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.core.ledger import Event, Ledger
 from tasks.core.response import ResponseDraws, response_to, weekly_response
+from tasks.core.segments import UNSPLIT, Split
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.quality.fidelity_config import FILE, load_config, parse_config
 from tasks.quality.fidelity_metrics import Z90, Period, coverage, judge, ks, measure, rmse
+from tasks.quality.fidelity_predictions import spend_of
 
 MONDAY = date(2026, 1, 5)
 LIMITS = {"mape_cac": 0.5, "mape_roas": 0.5, "nrmse": 0.5, "ks": 0.35, "coverage_90": 0.65}
@@ -167,6 +169,18 @@ def test_carry_over_brings_the_steady_state_in_the_end() -> None:
     found = response_to(np.array([30.0, 30.0, 30.0]), draws, 2)[:, 0]
     assert found[0] == pytest.approx(weekly_response(20.0, draws)[0])
     assert found[1:] == pytest.approx([weekly_response(30.0, draws)[0]] * 2)
+
+
+def test_spend_goes_to_the_parts_that_the_run_was_split_into() -> None:
+    """A run that tells prospecting from remarketing is asked about its own parts; a week with a missing day is left out."""
+    rows = [(date(2026, 1, 5), 7, "YOUTUBE", part, amount * MICROS) for part, amount in ((False, 30), (True, 12))]
+    rows += [(date(2026, 1, 12), 6, "YOUTUBE", False, MICROS), (date(2026, 1, 5), 7, "PMAX", True, 5 * MICROS)]
+    media = pl.DataFrame(
+        rows, schema=["period_start_date", "days_seen", "channel", "is_remarketing", "spend_micros"], orient="row"
+    )
+    split = Split(("YOUTUBE",), ("1",))
+    assert spend_of(media, split) == {date(2026, 1, 5): {"YOUTUBE_PROSPECTING": 30.0, "YOUTUBE_REMARKETING": 12.0, "PMAX": 5.0}}
+    assert spend_of(media, UNSPLIT) == {date(2026, 1, 5): {"YOUTUBE": 42.0, "PMAX": 5.0}}
 
 
 # --- the job on tables

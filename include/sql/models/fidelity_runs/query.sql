@@ -3,7 +3,8 @@
 -- Window: runs fitted and reviewed up to and including @run_date.
 -- Why: a week is held against the newest run that had not seen it.
 SELECT
-  runs.run_id, runs.run_date, runs.window_end_date, runs.period_days, runs.currency_code, runs.config_json,
+  runs.run_id, runs.run_date, runs.window_end_date, runs.period_days, runs.currency_code, runs.config_json, runs.split_channels,
+  runs.remarketing_campaign_ids,
   (
     SELECT MIN(f.run_date) FROM models.mmm_runs AS f WHERE f.source = @source AND f.target = @target AND f.run_date <= @run_date
   ) AS first_fit_date
