@@ -46,26 +46,26 @@ class DriftJob:
         self._write(found)
         return found
 
-    def _window(self, dataset: str) -> dict[str, object]:
-        return {
-            "start_date": self.run_date - timedelta(days=self.config.datasets[dataset].history_days),
-            "run_date": self.run_date,
-        }
+    def _start(self, dataset: str) -> date:
+        """First day of the history of ``dataset``."""
+        return self.run_date - timedelta(days=self.config.datasets[dataset].history_days)
 
     def _series(self) -> list[Series]:
-        query, run_date = self.warehouse.query_file, self.run_date
-        daily = query("ads/drift_daily/query.sql", self._window("ads_facts"))
-        maturity = query("ads/drift_maturity/query.sql", {"run_date": run_date})
-        visits = query("gaelp_users/drift_daily/query.sql", self._window("journeys"))
-        weekly = self._window("model_features") | {"source": "platforms"}
+        warehouse, run_date = self.warehouse, self.run_date
+        ads = {"start_date": self._start("ads_facts"), "run_date": run_date}
+        journeys = {"start_date": self._start("journeys"), "run_date": run_date}
+        daily = warehouse.query_file("ads/drift_daily/query.sql", ads)
+        maturity = warehouse.query_file("ads/drift_maturity/query.sql", {"run_date": run_date})
+        visits = warehouse.query_file("gaelp_users/drift_daily/query.sql", journeys)
+        weekly = {"start_date": self._start("model_features"), "run_date": run_date, "source": "platforms"}
         return [
             *ads_series(daily.sort("platform", "account_id", "channel", "date"), maturity, run_date, self.config),
             *journey_series(visits.sort("property_id", "channel_group", "date"), run_date, _LATE_DAYS, self.config),
             *feature_series(
                 # Whole channels: a split of the model follows a list of the policy, which may change any day.
-                query("models/mmm_media_weekly/query.sql", weekly | {"remarketing_campaign_ids": []}),
-                query("models/mmm_outcome_weekly/query.sql", weekly),
-                query("models/mmm_controls_weekly/query.sql", weekly),
+                warehouse.query_file("models/mmm_media_weekly/query.sql", weekly | {"remarketing_campaign_ids": []}),
+                warehouse.query_file("models/mmm_outcome_weekly/query.sql", weekly),
+                warehouse.query_file("models/mmm_controls_weekly/query.sql", weekly),
                 run_date,
                 self.config,
             ),

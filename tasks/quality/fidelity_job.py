@@ -79,13 +79,13 @@ class FidelityJob:
             return [Evaluation(ALL, ALL, "model", "new_customers", [], blocked, None, None, None)]
         window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
         weeks = weeks_of(
-            self._media(window, ()),
+            self._media(()),
             self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", window),
         )
         found = []
         for target in live:
             rows = accepted[target].filter(pl.col("period_days") == 7).head(_RUNS)
-            runs = [self._run(row, window) for row in rows.iter_rows(named=True)]
+            runs = [self._run(row) for row in rows.iter_rows(named=True)]
             periods = model_periods(runs, weeks, target, self.run_date, self.config)
             first_fit = accepted[target]["first_fit_date"][0]
             limits, age = self._limits(first_fit)
@@ -94,20 +94,21 @@ class FidelityJob:
             found.append(Evaluation(ALL, ALL, "model", target, periods, metrics, first_fit, age, currency))
         return found
 
-    def _media(self, window: dict[str, Any], remarketing: tuple[str, ...]) -> pl.DataFrame:
-        wanted = window | {"remarketing_campaign_ids": list(remarketing)}
-        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", wanted)
+    def _media(self, remarketing: tuple[str, ...]) -> pl.DataFrame:
+        window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
+        media = window | {"remarketing_campaign_ids": list(remarketing)}
+        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", media)
 
-    def _run(self, row: dict[str, Any], window: dict[str, Any]) -> Run:
-        query, wanted = self.warehouse.query_file, {"run_id": row["run_id"]}
+    def _run(self, row: dict[str, Any]) -> Run:
+        wanted = {"run_id": row["run_id"]}
         split = Split(tuple(row["split_channels"] or ()), tuple(row["remarketing_campaign_ids"] or ()))
         return Run(
             run_id=row["run_id"],
             window_end=row["window_end_date"],
             l_max=int(json.loads(row["config_json"])["l_max"]),
-            parts=query("models/fidelity_parts/query.sql", wanted),
-            draws=draws_by_channel(query("control/plan_draws/query.sql", wanted)),
-            spend=spend_of(self._media(window, split.campaign_ids), split),
+            parts=self.warehouse.query_file("models/fidelity_parts/query.sql", wanted),
+            draws=draws_by_channel(self.warehouse.query_file("control/plan_draws/query.sql", wanted)),
+            spend=spend_of(self._media(split.campaign_ids), split),
         )
 
     def _plans(self) -> list[Evaluation]:

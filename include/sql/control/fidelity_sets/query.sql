@@ -3,13 +3,13 @@
 -- Window: applied on @start_date to the day before @run_date.
 -- Why: only what was really changed can be held against what came.
 WITH applied AS (
-  SELECT change_set_id, MIN(DATE(at)) AS applied_date
+  SELECT change_set_id, MIN(DATE(`at`)) AS applied_date
   FROM control.canary_changes
   WHERE event = 'applied' AND change_id = ''
   GROUP BY change_set_id
 ),
 undone AS (
-  SELECT change_set_id, MIN(DATE(at)) AS ended_date
+  SELECT change_set_id, MIN(DATE(`at`)) AS ended_date
   FROM control.canary_changes
   WHERE event = 'rolled_back' AND change_id = ''
   GROUP BY change_set_id
