@@ -67,15 +67,16 @@ def test_few_values_are_compared_one_by_one() -> None:
 
 
 def test_the_season_comes_from_the_reference_alone() -> None:
-    """A series that is nothing but its weekly season is flat without it; a current window twice as high stays twice as high."""
+    """A series that is nothing but its weekly season is flat without it; one weekday three times as high stays so."""
     week = np.array([10.0, 12.0, 14.0, 12.0, 10.0, 4.0, 0.0])
     values = np.tile(week, 6)
     flat = without_season(values, WINDOWS, "positive")
     mean = week.mean()
     assert flat.reshape(-1, 7)[:, :6] == pytest.approx(np.full((6, 6), mean))
     assert flat.reshape(-1, 7)[:, 6].tolist() == [0.0] * 6, "a weekday on which nothing ever happens has no factor"
-    doubled = np.concatenate([values[:28], 2 * values[28:]])
-    assert without_season(doubled, WINDOWS, "positive")[28:34] == pytest.approx(np.full(6, 2 * mean))
+    loud = values.copy()
+    loud[28 + 5 :: 7] *= 3  # the weekday that has 4 has 12 in the current window
+    assert without_season(loud, WINDOWS, "positive")[28:34] == pytest.approx([*[mean] * 5, 3 * mean])
     assert without_season(values - 20, WINDOWS, "signed") == pytest.approx(np.full(42, mean - 20))
 
 
