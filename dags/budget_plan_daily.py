@@ -3,7 +3,7 @@
 Proposes small budget steps towards the optimum of the live MMM, within every cap. Changes nothing at the platforms.
 
 **Reads** `models.mmm_runs`, `models.mmm_draws`, `models.mmm_reviews`, `ads.campaign_budgets`, `ads.ads_campaign_performance`,
-`ads.ads_change_events`, `ads.business_outcomes`, `control.drift_reports`, `control.canary_changes`
+`ads.ads_change_events`, `ads.business_outcomes`, `control.canary_changes`
 **Writes** `control.change_sets`, `control.budget_proposals`, `control.plan_decisions`, `control.canary_changes`
 **If it fails** there is nothing to approve today and all budgets stay; the task's last line says which check or which constraint
 stopped it. Runbook `budget_plan_daily`.

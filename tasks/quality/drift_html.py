@@ -25,7 +25,7 @@ from tasks.quality.drift_windows import category_shares, without_season
 if TYPE_CHECKING:
     import pandas as pd
 
-_LEAST_COLUMNS, _MOST_COLUMNS = 6, 12  # each takes about a quarter of a second
+_LEAST_COLUMNS, _MOST_COLUMNS = 4, 12  # each takes about a quarter of a second
 _DRAWN = ("psi", "ks", "jensenshannon")
 _MIX_ROWS = 1000  # Evidently takes rows, a mix is shares: so many rows in those shares
 _ORDER = {"critical": 0, "warning": 1, "ok": 2, "unknown": 3}
