@@ -9,7 +9,7 @@ Proposes small budget steps towards the optimum of the live MMM, within every ca
 stopped it. Runbook `budget_plan_daily`.
 """
 
-from aelp2_airflow.assets import ADS_VALIDATED
+from aelp2_airflow.assets import DRIFT_CHECKED
 from aelp2_airflow.defaults import START, Tag, Urgency, after, default_args
 from aelp2_airflow.pods import pod
 from airflow.sdk import DAG
@@ -17,7 +17,7 @@ from airflow.sdk import DAG
 with DAG(
     "budget_plan_daily",
     doc_md=__doc__,
-    schedule=after(ADS_VALIDATED),
+    schedule=after(DRIFT_CHECKED),
     start_date=START,
     catchup=False,
     max_active_runs=1,

@@ -138,7 +138,10 @@ class Loop:
         uplift = progress.run("uplift_weekly", day)  # beside the model, which takes longest
         progress.must_succeed("mmm_weekly", model)
         progress.must_succeed("uplift_weekly", uplift)
-        for dag_id in ("attribution_weekly", "budget_plan_daily", "readiness_daily"):
+        beside = {dag_id: progress.run(dag_id, day) for dag_id in ("drift_daily", "fidelity_daily", "attribution_weekly")}
+        for dag_id, run_id in beside.items():
+            progress.must_succeed(dag_id, run_id)
+        for dag_id in ("budget_plan_daily", "readiness_daily"):
             progress.must_succeed(dag_id, progress.run(dag_id, day))
         verdict = self._approve(progress, day)
         if verdict == "approved":

@@ -20,6 +20,7 @@ class Tag(StrEnum):
     """Stages of the loop; the DAG list of the UI filters by them."""
 
     INGEST = "ingest"
+    CHECK = "check"
     IDENTIFY = "identify"
     MEASURE = "measure"
     DECIDE = "decide"

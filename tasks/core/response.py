@@ -66,7 +66,11 @@ def weekly_response(spend: float | Floats, draws: ResponseDraws) -> Floats:
 
     A period is the model's own (a week, or what the import brought). Raises JobError for negative spend.
     """
-    x = _scaled(spend, draws)
+    return _outcome(_scaled(spend, draws), draws)
+
+
+def _outcome(x: Floats, draws: ResponseDraws) -> Floats:
+    """Outcome summed over regions of scaled spend ``x``, shape S + (D, G)."""
     if draws.form == "logistic":
         # (1 − e^−z) / (1 + e^−z) = tanh(z / 2): the same value without overflow.
         outcome = draws.outcome_beta * np.tanh(draws.saturation_lam * x / 2)
@@ -74,6 +78,21 @@ def weekly_response(spend: float | Floats, draws: ResponseDraws) -> Floats:
         outcome = draws.outcome_beta * np.expm1(draws.saturation_lam * np.log1p(x))
     total: Floats = outcome.sum(axis=-1)
     return total
+
+
+def response_to(spend: Floats, draws: ResponseDraws, l_max: int) -> Floats:
+    """Incremental outcome of each period if ``spend`` (T,) was spent: shape (T, D), with carry-over of ``l_max`` periods.
+
+    The carry-over is the model's own: geometric weights that sum to one; nothing was spent before the first period, so give at
+    least ``l_max`` periods before those you ask for. Raises JobError for negative spend.
+    """
+    x = _scaled(spend, draws)
+    weights = draws.adstock_alpha[..., None] ** np.arange(l_max)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    carried = np.zeros_like(x)
+    for lag in range(min(l_max, len(spend))):
+        carried[lag:] += weights[None, ..., lag] * x[: len(spend) - lag]
+    return _outcome(carried, draws)
 
 
 def marginal_response(spend: float | Floats, draws: ResponseDraws) -> Floats:

@@ -11,15 +11,6 @@ if TYPE_CHECKING:
     from tasks.core.warehouse import Warehouse
 
 
-def _actor(configured: str) -> str:
-    """Who switches: AELP2_ACTOR if it names somebody, else the user of this machine; a switching is never nameless."""
-    if configured != "job":
-        return configured
-    import getpass
-
-    return f"user:{getpass.getuser()}"
-
-
 def _is_known(warehouse: Warehouse, scope: str) -> bool:
     """Whether any change set was ever proposed for the account of ``scope``; a mistyped id freezes nothing."""
     platform, _, account_id = scope.partition(":")
@@ -48,6 +39,7 @@ def command(why: str | None, off: bool, scope: str, status: bool, run_date: date
     aelp2 kill --off --scope google_ads:1234567890 --why "CAC breach looked into"
     """
     from tasks.core import safety
+    from tasks.core.actor import person
     from tasks.core.clock import utc_now
     from tasks.core.settings import load_settings
     from tasks.core.switches import ALL, flip, read_switches
@@ -58,7 +50,7 @@ def command(why: str | None, off: bool, scope: str, status: bool, run_date: date
     if not status:
         if not (why and why.strip()):
             raise click.UsageError('say why: --why "…" (or --status to look only)')
-        switch = flip(warehouse, scope=scope, is_on=not off, why=why, actor=_actor(settings.actor))
+        switch = flip(warehouse, scope=scope, is_on=not off, why=why, actor=person(settings.actor))
         platform, _, account_id = (scope, "", ALL) if scope == ALL else scope.partition(":")
         safety.record(
             warehouse,

@@ -32,11 +32,11 @@ def command(run_date: date, source: str, target: str | None, change_set_id: str 
     \b
     Example: aelp2 report --run-date 2026-03-01
     """
+    from tasks.core.report_store import store, write_file
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.govern.report_data import newest_sets, read_report
     from tasks.govern.report_page import render
-    from tasks.govern.report_store import store, write_file
 
     settings = load_settings()
     warehouse = open_warehouse(settings)

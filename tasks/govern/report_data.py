@@ -11,6 +11,7 @@ from tasks.core.errors import JobError
 from tasks.core.ledger import Ledger, Row, SetHistory
 from tasks.core.switches import Switch, read_switches
 from tasks.govern.report_journeys import Journeys, read_journeys
+from tasks.govern.report_trust import Trust, read_trust
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,6 +99,7 @@ class Report:
     health: pl.DataFrame
     safety: pl.DataFrame
     journeys: Journeys
+    trust: Trust
 
     @property
     def currency(self) -> str:
@@ -196,6 +198,7 @@ def read_report(
         health=warehouse.query_file("control/report_health/query.sql", health_from),
         safety=warehouse.query_file("control/report_safety/query.sql", health_from),
         journeys=read_journeys(warehouse, run_date),
+        trust=read_trust(warehouse, run_date),
     )
 
 

@@ -18,6 +18,7 @@ from tasks.govern import report_flow
 from tasks.govern import report_journey_charts as journey_charts
 from tasks.govern import report_journeys as journeys
 from tasks.govern import report_story as story
+from tasks.govern import report_trust as trust
 from tasks.govern import report_words as words
 from tasks.govern.report_data import Model, Plan, Report
 
@@ -59,6 +60,7 @@ def render(report: Report) -> str:
         fit=charts.fit(model.fit, outcome=_unit(report)) if model and model.fit.height else None,
         cac=_cac(report),
         came=_came(report),
+        trust=_trust(report),
     )
 
 
@@ -164,4 +166,20 @@ def _came(report: Report) -> dict[str, Any]:
         found["maturity_picture"] = journey_charts.maturity([curve.rows for curve in curves])
     if trials := journeys.uplift(report.journeys):
         found["uplift"] = [(trial, journey_charts.qini(trial.rows, name=trial.experiment_id)) for trial in trials]
+    return found
+
+
+def _trust(report: Report) -> dict[str, Any]:
+    """Verdicts on data and predictions of the day; an import has neither."""
+    if report.is_advice:
+        return {}
+    found: dict[str, Any] = {}
+    if drift := trust.drift(report.trust):
+        found["drift"] = drift
+    evaluated = trust.fidelity(report.trust)
+    if found or evaluated:
+        found["fidelity"] = evaluated
+    weeks = trust.predicted(report.trust, report.target)
+    if weeks.height:
+        found["picture"] = charts.fit(weeks, outcome=_unit(report))
     return found

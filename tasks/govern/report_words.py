@@ -44,6 +44,32 @@ WATCH_RESULTS = {
     "keep_watching": ("keep watching", "wait"),
     "roll_back": ("roll back", "bad"),
 }
+DRIFT = {"stops": ("no: planning waits for a person", "bad"), "open": ("nothing stops a plan", "good")}
+DATASETS = {
+    "ads_facts": "Ads",
+    "journeys": "Website",
+    "model_features": "What the model sees",
+    "model_residuals": "What the model does not explain",
+}
+FIDELITY = {
+    "pass": ("yes", "good"),
+    "fail": ("no", "bad"),
+    "blocked": ("cannot be told", "bad"),
+}
+FIDELITY_RESULTS = {
+    "pass": ("within", "good"),
+    "fail": ("beyond", "bad"),
+    "blocked": ("data is missing", "bad"),
+    "info": ("not judged", "wait"),
+}
+FIDELITY_METRICS = {
+    "mape_cac": "Error of the cost per new customer (MAPE)",
+    "mape_roas": "Error of the return on spend (MAPE)",
+    "rmse": "Error of the outcome (RMSE)",
+    "nrmse": "Error of the outcome over its mean",
+    "ks": "Gap between what came and its forecast (KS)",
+    "coverage_90": "Inside the 90 % interval, at least",
+}
 SEVERITIES = {"info": "wait", "warning": "warn", "critical": "bad"}
 LOADS = {"succeeded": "good", "running": "warn", "warning": "warn", "failed": "bad", "critical": "bad"}
 GUARDRAILS = {

@@ -136,6 +136,7 @@ GATES: dict[str, Gate] = {
                 GateTable("models.mmm_runs", scope=_RUNS),
                 GateTable("models.mmm_reviews", scope=_OF_RUNS),
                 GateTable("models.mmm_draws", scope=_OF_RUNS),
+                GateTable("control.drift_reports", origin="platforms"),
             ),
         ),
         Gate("watch-canary", 37, (_PERFORMANCE, _OUTCOMES)),

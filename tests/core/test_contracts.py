@@ -355,6 +355,7 @@ def test_personal_data_is_marked_and_is_only_who_acted_or_hashed() -> None:
         "control.approvals.approver": True,
         "control.canary_changes.actor": True,
         "control.change_sets.author": True,
+        "control.drift_acknowledgements.actor": True,
         "control.kill_switch.actor": True,
         "gaelp_users.audience_members.id": True,
         "gaelp_users.identity_edges.left_id": True,

@@ -267,7 +267,7 @@ OF_NO_PERSON = {
     "of a row, a file or a run": {
         "canonical_sha256", "change_id", "change_set_id", "config_sha256", "content_sha256", "data_sha256", "event_id",
         "event_key", "experiment_id", "mmm_run_id", "payload_sha256", "prev_hash", "quarantine_id", "row_hash", "run_id",
-        "sha256",
+        "acknowledgement_id", "sha256",
     },
     "of staff, whom the ledger names for good": {"actor", "actor_hash", "approver", "author"},
     "of an order or a session, in rows that hold the person's id too": {"session_id", "session_key", "transaction_id_hash"},

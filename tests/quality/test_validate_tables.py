@@ -393,7 +393,17 @@ def _models(run_date: date, verdict: str, with_draws: bool = True) -> Tables:
         "run_id": "r1", "geo": "national", "channel": "YOUTUBE", "draw": 0, "adstock_alpha": 0.5, "saturation_lam": 1.0,
         "outcome_beta": 2.0, "spend_scale": 3.0, "spend_share": 1.0, "form": "logistic",
     }  # fmt: skip
-    return {"models.mmm_runs": [run], "models.mmm_reviews": [review], "models.mmm_draws": [draw] if with_draws else []}
+    drift = {
+        "run_date": RUN_DATE, "platform": "google_ads", "account_id": "111", "dataset": "ads_facts", "segment": "all",
+        "column_name": "cost", "method": "ks", "placebos": 9.0, "verdict": "ok", "detail": "d", "reference_start_date": DAYS[0],
+        "current_start_date": DAYS[0], "current_end_date": DAYS[-1], "thresholds_version": 1, "checked_at": LOADED,
+    }  # fmt: skip
+    return {
+        "models.mmm_runs": [run],
+        "models.mmm_reviews": [review],
+        "models.mmm_draws": [draw] if with_draws else [],
+        "control.drift_reports": [drift],
+    }
 
 
 RUNS, REVIEWS, DRAWS = "models.mmm_runs", "models.mmm_reviews", "models.mmm_draws"
@@ -422,7 +432,8 @@ def test_the_gates_read_only_tables_their_jobs_read() -> None:
     for name, gate in GATES.items():
         job = cli.JOBS[name]
         beside = {*cli.JOBS["ingest-outcomes"].writes, *cli.JOBS["ingest-events"].writes}  # loaded in the same DAG
-        known = {*job.reads, *job.writes, *beside, ACCOUNTS, "ads.imported_media"}
+        drift = "control.drift_reports"  # a verdict on what the plan reads
+        known = {*job.reads, *job.writes, *beside, ACCOUNTS, "ads.imported_media", drift}
         assert {table.name for table in gate.tables} <= known, name
 
 

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from tasks.core.errors import JobError, TryAgain
+from tasks.core.report_store import store
 from tasks.core.settings import load_settings
-from tasks.govern.report_store import store
 
 
 class Storage:
