@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STEP_CEILING_PCT = Decimal(5)  # M2
 DAILY_CEILING_PCT = Decimal(10)  # M3
+REWARDS = ("conversions", "value")
 PROBABILITY_FLOOR = Decimal("0.5")  # below it an increase would be more likely wrong than right
 _ACCOUNT = re.compile(r"^[a-z][a-z0-9_]*:[0-9A-Za-z_-]+$")
 
@@ -48,6 +49,11 @@ class Policy:
     | watch_confidence | one-sided confidence with which a guardrail must see a breach |
     | max_cac_breach_pct | rise of blended CAC over the baseline that is tolerated |
     | max_data_age_days | oldest data a change may rest on |
+    | exploration_pct | share of spend that bandits reserve for exploration |
+    | bandit_reward | what a bandit's arms are judged by: `conversions` or `value`; never clicks |
+    | bandit_cac_cap_micros | arms surely dearer than this per conversion are dropped; None = target_cac_micros, without it none is |
+    | bandit_drop_probability | P(cost per conversion > cap) from which on an arm is dropped |
+    | bandit_min_sample | an arm may spend this many times the cap before it can be dropped |
     | allowed_accounts | ``platform:account`` that may be mutated live; empty = none |
     """
 
@@ -71,6 +77,11 @@ class Policy:
     watch_confidence: Decimal = Decimal("0.95")
     max_cac_breach_pct: Decimal = Decimal(15)
     max_data_age_days: int = 2
+    exploration_pct: Decimal = Decimal(10)
+    bandit_reward: str = "conversions"
+    bandit_cac_cap_micros: int | None = None
+    bandit_drop_probability: Decimal = Decimal("0.9")
+    bandit_min_sample: int = 5
     allowed_accounts: tuple[str, ...] = ()
 
     @property
@@ -161,6 +172,12 @@ def _accounts(name: str, value: Any) -> tuple[str, ...]:
     return accounts
 
 
+def _reward(name: str, value: Any) -> str:
+    if value not in REWARDS:
+        raise JobError(f"policy {name}: {value!r} is not one of {', '.join(REWARDS)}; clicks are never a reward")
+    return str(value)
+
+
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise JobError(f"policy {name}: {value!r} is not true or false")
@@ -189,6 +206,11 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "watch_confidence": _decimal(Decimal("0.8"), Decimal("0.999")),
     "max_cac_breach_pct": _decimal(_ZERO, Decimal(50)),
     "max_data_age_days": _integer(1, 14),
+    "exploration_pct": _decimal(_ZERO, Decimal(50)),
+    "bandit_reward": _reward,
+    "bandit_cac_cap_micros": _optional_micros,
+    "bandit_drop_probability": _decimal(Decimal("0.5"), Decimal("0.999")),
+    "bandit_min_sample": _integer(1, 100),
     "allowed_accounts": _accounts,
 }
 
