@@ -44,6 +44,8 @@ _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
 _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
+_ADS, _DECISIONS = "ads.ads_ad_performance", "models.bandit_decisions"
+_LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
 JOBS: dict[str, Job] = {
@@ -187,6 +189,12 @@ JOBS: dict[str, Job] = {
         "Measure what a change of spend in some regions brought, as a lift test of the MMM.",
         writes=("models.lift_tests",),
     ),
+    "fit-bandits": Job(
+        "tasks.measure.fit_bandits",
+        "Estimate the rewards per spend of every ad: delayed, decaying, shared; never clicks.",
+        reads=(_ADS, "ga4.conversion_maturity", *_LIVE_MMM, "models.mmm_allocations", _DECISIONS, "models.bandit_rewards"),
+        writes=("models.bandit_posteriors", "models.bandit_rewards"),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",
@@ -206,6 +214,12 @@ JOBS: dict[str, Job] = {
             "control.ingest_runs",
         ),
         writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
+    ),
+    "choose-arms": Job(
+        "tasks.decide.choose_arms",
+        "Split each ad group's spend over its ads, with a reserve for exploration; log it.",
+        reads=("models.bandit_posteriors", _DECISIONS, _ADS),
+        writes=(_DECISIONS,),
     ),
     "plan-audiences": Job(
         "tasks.decide.plan_audiences",

@@ -51,7 +51,7 @@ class Policy:
     | max_data_age_days | oldest data a change may rest on |
     | exploration_pct | share of spend that bandits reserve for exploration |
     | bandit_reward | what a bandit's arms are judged by: `conversions` or `value`; never clicks |
-    | bandit_cac_cap_micros | arms surely dearer than this per conversion are dropped; None = target_cac_micros, without it none is |
+    | bandit_cac_cap_micros | arms surely dearer than this a conversion are dropped; None = target_cac_micros |
     | bandit_drop_probability | P(cost per conversion > cap) from which on an arm is dropped |
     | bandit_min_sample | an arm may spend this many times the cap before it can be dropped |
     | allowed_accounts | ``platform:account`` that may be mutated live; empty = none |

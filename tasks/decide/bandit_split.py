@@ -1,9 +1,10 @@
 """From posteriors to a split of a group's spend. Pure, and a function of its arguments and the seed alone.
 
-The exploiting part is split by P(best) raised to ``POWER``: at ties it splits evenly, with evidence it goes to the leader sooner
-than Thompson sampling's own matching, which pays for exploration a second time. The exploring part, exactly ``reserve``, goes to
-arms that are not the leader: by how probable each is the best of the rest, and a tenth of it evenly, so that no live arm has a
-propensity of 0.
+The leader, the arm with the highest expected reward, gets what is not explored. Exploration is all spend on the other arms, so it
+can be measured in spend afterwards whatever the platform makes of a split. It goes to them by how probable each is the best of
+the rest, and a tenth of it evenly, so that no live arm has a propensity of 0. Its size is the account's to say (``Reserve``): the
+policy's share of spend, exactly, in the long run. Where arms are new that share is too small to tell them apart; then the group
+may borrow from the share of later days up to what Thompson sampling would explore, and the account pays it back.
 
 An arm whose P(CAC > cap) is above the limit may only use up its minimum sample; then it is dropped, unless it is the last.
 """
@@ -22,9 +23,18 @@ from tasks.decide.bandit_policies import Policy, linear, p_best, thompson, ucb
 
 Floats = NDArray[np.float64]
 PPM = 1_000_000
-POWER = 4.0  # tests/bench/bench_bandit.py: 1 loses 3 to 4 % of conversions against it, the leader alone up to 1 %
+POWER = 2.0  # on P(best), for how much a group would like to explore: matching P(best) itself explores too long
 DRAWS = 2000
-_EVEN = 0.1  # of the exploring part
+_EVEN = 0.1  # of what is explored
+COLD_DAYS, COLD_BORROW, BORROW = 14, 2.0, 0.5  # days of an account's spend that may be borrowed: in its first days, later
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """What an account may explore today: ``least_ppm`` of each group's spend, up to ``borrow_ppm`` where arms are uncertain."""
+
+    least_ppm: int
+    borrow_ppm: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,12 @@ class Arm:
 class Rules:
     """What a decision rests on beside the arms. ``segment``: index of the day's segment, for the linear policies.
 
-    ``reserve_ppm`` of the group's spend explores; ``day_spend_micros`` is what the group spends a day, which turns what is left
-    of a minimum sample into a share. Without ``cac_cap_micros`` no arm is dropped.
+    ``day_spend_micros`` is what the group spends a day, which turns what is left of a minimum sample into a share. Without
+    ``cac_cap_micros`` no arm is dropped.
     """
 
     policy: Policy = "thompson"
-    reserve_ppm: int = 100_000
+    reserve: Reserve = Reserve(100_000)
     cac_cap_micros: int | None = None
     drop_probability: float = 0.9
     min_sample_micros: int = 0
@@ -114,52 +124,45 @@ def _limits(arms: Sequence[Arm], above: Sequence[float | None], rules: Rules) ->
     return limits
 
 
-def _expectations(arms: Sequence[Arm], rules: Rules, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Thompson's draws (they say who may be the best, under every policy), the weights of exploitation, the expected rewards."""
+def _expectations(arms: Sequence[Arm], rules: Rules, seed: int) -> tuple[Floats, Floats]:
+    """Draws that say who may be the best, and what the policy goes by when it names the leader.
+
+    Thompson and LinTS lead with the highest mean, UCB and LinUCB with the highest bound.
+    """
     names = [arm.arm_id for arm in arms]
     alpha, exposure = np.array([a.alpha for a in arms]), np.array([a.exposure for a in arms])
-    draws = thompson(names, alpha, exposure, rules.draws, seed)
-    mean = alpha / exposure
-    if rules.policy == "thompson":
-        weights = p_best(draws) ** rules.power
-    elif rules.policy == "ucb":
-        weights = np.eye(len(arms))[ucb(names, alpha, exposure, seed)[0].argmax()]
-    else:
-        table = np.array([a.by_segment for a in arms])  # (A, S, 2)
-        mean = table[:, rules.segment, 0] / table[:, rules.segment, 1]
-        found = linear(rules.policy, names, table[:, :, 0].T, table[:, :, 1].T, rules.segment, rules.draws, seed)
-        if rules.policy == "lin_ts":
-            draws, weights = found, p_best(found) ** rules.power
-        else:
-            weights = np.eye(len(arms))[found[0].argmax()]
-    return draws, weights / weights.sum(), mean
+    if rules.policy in ("thompson", "ucb"):
+        draws = thompson(names, alpha, exposure, rules.draws, seed)
+        return draws, alpha / exposure if rules.policy == "thompson" else ucb(names, alpha, exposure, seed)[0]
+    table = np.array([a.by_segment for a in arms]).transpose(2, 1, 0)  # (2, S, A)
+    draws = linear("lin_ts", names, table[0], table[1], rules.segment, rules.draws, seed)
+    if rules.policy == "lin_ts":
+        return draws, table[0, rules.segment] / table[1, rules.segment]
+    return draws, linear("lin_ucb", names, table[0], table[1], rules.segment, 1, seed)[0]
 
 
 def _explorers(arms: Sequence[Arm], draws: Floats, leader: int) -> Floats:
-    """(A,) weights of the exploring part; a fatigued ad is explored only if all the others are fatigued too."""
-    others = draws.copy()
-    others[:, leader] = -np.inf
+    """(A,) weights of exploration; a fatigued ad is explored only if all the others are fatigued too."""
     able = np.array([index != leader and not arm.is_fatigued for index, arm in enumerate(arms)])
     if not able.any():
         able = np.arange(len(arms)) != leader
-    others[:, ~able] = -np.inf
+    others = np.where(able, draws, -np.inf)
     return np.asarray((1 - _EVEN) * p_best(others) + _EVEN * able / able.sum(), dtype=np.float64)
 
 
-def _within(exploit: Floats, explore: Floats, limits: Floats, leader: int) -> tuple[Floats, Floats]:
-    """Both parts with no arm above its limit; what is cut goes to the other arms without one."""
-    total = exploit + explore
-    keep = np.minimum(1.0, np.divide(limits, total, out=np.ones_like(total), where=total > 0))
-    free = limits >= 1.0
-    cut_exploit, cut_explore = float((exploit * (1 - keep)).sum()), float((explore * (1 - keep)).sum())
-    exploit, explore = exploit * keep, explore * keep
-    rest = free & (np.arange(len(free)) != leader)
-    if rest.any():
-        explore = explore + cut_explore * rest * (explore + 1e-9) / ((explore + 1e-9) * rest).sum()
-    else:
-        cut_exploit += cut_explore
-    exploit = exploit + cut_exploit * free * (exploit + 1e-9) / ((exploit + 1e-9) * free).sum()
-    return exploit, explore
+def _wanted(best: Floats, leader: int, rules: Rules) -> float:
+    """Share that the group would explore by itself: what P(best) to the power leaves to others than the leader."""
+    weights = best**rules.power
+    return float(1 - weights[leader] / weights.sum())
+
+
+def _within(explore: Floats, limits: Floats, leader: int) -> Floats:
+    """Exploration with no arm above its limit; what is cut goes to the arms without one, or else back to the leader."""
+    kept = np.minimum(explore, limits)
+    free = (limits >= 1.0) & (np.arange(len(limits)) != leader)
+    if not free.any():
+        return kept
+    return np.asarray(kept + (explore - kept).sum() * free * explore / (free * explore).sum(), dtype=np.float64)
 
 
 def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
@@ -174,16 +177,19 @@ def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
     dropped = _dropped(arms, above, rules)
     alive = [index for index in range(len(arms)) if not dropped[index]]
     live = [arms[index] for index in alive]
-    draws, exploit, mean = _expectations(live, rules, seed)
+    draws, expected = _expectations(live, rules, seed)
     limits = _limits(live, [above[index] for index in alive], rules)
-    leader = int(np.argmax(np.where(limits >= 1.0, mean, -np.inf)))
-    reserve = rules.reserve_ppm / PPM if len(live) > 1 else 0.0
-    explore = _explorers(live, draws, leader) if reserve else np.zeros(len(live))
-    exploit, explore = _within((1 - reserve) * exploit, reserve * explore, limits, leader)
-    explore_ppm = to_ppm(explore, round(float(explore.sum()) * PPM))
-    share_ppm = to_ppm(exploit, PPM - int(explore_ppm.sum())) + explore_ppm
-    chosen = int(np.random.default_rng(seed).choice(len(live), p=share_ppm / PPM))
+    leader = int(np.argmax(np.where(limits >= 1.0, expected, -np.inf)))
     best = p_best(draws)
+    share_ppm = np.zeros(len(live), dtype=np.int64)
+    reserve_ppm = 0
+    if len(live) > 1:
+        wanted_ppm = round(_wanted(best, leader, rules) * PPM)
+        reserve_ppm = max(rules.reserve.least_ppm, min(wanted_ppm, rules.reserve.borrow_ppm))
+        explore = _within(reserve_ppm / PPM * _explorers(live, draws, leader), limits, leader)
+        share_ppm = to_ppm(explore, round(float(explore.sum()) * PPM))
+    share_ppm[leader] = PPM - int(share_ppm.sum())
+    chosen = int(np.random.default_rng(seed).choice(len(live), p=share_ppm / PPM))
     found = []
     for index, arm in enumerate(arms):
         if dropped[index]:
@@ -195,8 +201,8 @@ def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
                 arm.arm_id,
                 "keep" if arm.is_enabled else "enable",
                 int(share_ppm[place]),
-                int(explore_ppm[place]),
-                rules.reserve_ppm if reserve else 0,
+                0 if place == leader else int(share_ppm[place]),
+                reserve_ppm,
                 float(best[place]),
                 above[index],
                 place == leader,
@@ -228,15 +234,28 @@ def _reason(arm: Arm, best: float, is_limited: bool, is_leader: bool, above: flo
     return words
 
 
-def next_reserve(target: float, spend: float, explored: float, week_spend: float) -> float:
-    """The reserve that makes up, over about a week, for what exploration lacks or exceeds of ``target``; between 0 and twice it.
+@dataclass(frozen=True)
+class Explored:
+    """What an account spent on groups with a choice since its first decision, or in the window looked at, in any one unit."""
 
-    Args:
-        target: share of spend.
-        spend: of the window behind, same unit as the others.
-        explored: the part of it that was exploration.
-        week_spend: spend of its last seven days.
+    spend: float = 0.0
+    explored: float = 0.0
+    week_spend: float = 0.0  # of the last seven days
+    days: int = 0  # days with decisions
+
+
+def reserve_of(target: float, so_far: Explored) -> Reserve:
+    """Today's reserve, so that in the long run exactly ``target`` of spend is explored.
+
+    What is missing or too much is made up for over about a week, between half and twice the target; an account in debt explores
+    half its share until the debt is paid.
     """
-    if week_spend <= 0:
-        return target
-    return min(max(target + (target * spend - explored) / week_spend, 0.0), 2 * target)
+    balance = target * so_far.spend - so_far.explored
+    day_spend = so_far.week_spend / min(max(so_far.days, 1), 7)
+    least, debt_days = target, 0.0
+    if day_spend > 0:
+        least = min(max(target + balance / so_far.week_spend, target / 2), 2 * target)
+        debt_days = -balance / day_spend
+    limit = COLD_BORROW if so_far.days < COLD_DAYS else BORROW
+    borrow = min(max(limit - debt_days, 0.0), 1.0) if target > 0 else 0.0
+    return Reserve(round(least * PPM), round(borrow * PPM))

@@ -6,11 +6,11 @@ Five arms with CVR .010, .012, .015, .011 and .020, 2,000 visits a day at one pr
 seven days, so only then is it known that it had none. Plain MABWiser is used as its users do: each visit is given to
 ``partial_fit`` once, with its final reward, when its seven days are over; before the first of them visits are split evenly.
 ``mabwiser_early`` gives it successes as they arrive and failures when the seven days are over, which is biased but sooner.
-Ours is the product's code with its defaults (10 % of visits reserved for exploration) and a maturity curve learnt from 300 earlier
-conversions of the account. ``ours_no_reserve`` shows what the reserve costs.
+Ours is the product's code with its defaults (10 % of visits for exploration) and a maturity curve learnt from 300 earlier
+conversions of the account; ``explored`` is its visits on others than the leader of their day.
 
-Delays: ``sandbox`` is the shape of the sandbox's platforms (mean three days) cut at seven; with --all also ``even`` (each of days 0
-to 7 alike) and ``seventh_day`` (nothing arrives before): there nobody can know anything for seven days, so even perfect knowledge
+Delays: ``sandbox`` is the shape of the sandbox's platforms (mean three days) cut at seven; with --all also ``even`` (days 0 to 7
+alike) and ``seventh_day`` (nothing arrives before): there nobody can know anything for seven days, so even perfect knowledge
 after them wins only about 1,110. Worlds: ``static``, and ``change``, where the best arm and the second worst swap after day 15.
 Intervals are of the mean over paired seeds (t, 95 %).
 """
@@ -26,13 +26,13 @@ from typing import Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np  # noqa: E402  # the path above comes first
-from mabwiser.mab import MAB, LearningPolicy  # noqa: E402  # the path above comes first
-from scipy.stats import t as student  # noqa: E402  # the path above comes first
+import numpy as np
+from mabwiser.mab import MAB, LearningPolicy
+from scipy.stats import t as student
 
-from tasks.decide.bandit_split import PPM, Arm, Rules, decide  # noqa: E402  # the path above comes first
-from tasks.lab.layout import delay_distribution  # noqa: E402  # the path above comes first
-from tasks.measure.bandit_model import ArmDays, fit_account  # noqa: E402  # the path above comes first
+from tasks.decide.bandit_split import PPM, Arm, Explored, Reserve, Rules, decide, reserve_of
+from tasks.lab.layout import delay_distribution
+from tasks.measure.bandit_model import ArmDays, fit_account
 
 CVR = np.array([0.010, 0.012, 0.015, 0.011, 0.020])
 ARMS = len(CVR)
@@ -88,8 +88,9 @@ class PlainMabwiser:
 class Ours:
     """The product: posteriors by tasks.measure.bandit_model, split by tasks.decide.bandit_split."""
 
-    def __init__(self, seed: int, delay: np.ndarray, reserve_ppm: int = 100_000) -> None:
-        self.rng, self.seed, self.rules = np.random.default_rng([seed, 2]), seed, Rules(reserve_ppm=reserve_ppm)
+    def __init__(self, seed: int, delay: np.ndarray, target: float = 0.1) -> None:
+        self.rng, self.seed, self.target = np.random.default_rng([seed, 2]), seed, target
+        self.leaders: list[int] = []
         self.curve = np.cumsum(self.rng.multinomial(KNOWN_CONVERSIONS, delay)) / KNOWN_CONVERSIONS
 
     def visits(self, day: int, visits: np.ndarray, arrived: np.ndarray) -> np.ndarray:
@@ -100,8 +101,15 @@ class Ours:
             return self.rng.multinomial(VISITS, EVEN)
         pairs = list(zip(found.alpha, found.exposure, strict=True))
         arms = [Arm(str(n), a, e, a, e, round(visits[:day, n].sum() * 1e6)) for n, (a, e) in enumerate(pairs)]
-        choices = decide(arms, self.rules, self.seed * 1000 + day)
+        choices = decide(arms, Rules(reserve=self.reserve(day, visits)), self.seed * 1000 + day)
+        self.leaders.append([choice.is_leader for choice in choices].index(True))
         return self.rng.multinomial(VISITS, np.array([choice.share_ppm for choice in choices]) / PPM)
+
+    def reserve(self, day: int, visits: np.ndarray) -> Reserve:
+        """By what was explored in the days that were decided: they are the last ones, and all visits but the leader's."""
+        decided = visits[day - len(self.leaders) : day]
+        explored = decided.sum() - sum(float(row[leader]) for row, leader in zip(decided, self.leaders, strict=True))
+        return reserve_of(self.target, Explored(float(decided.sum()), explored, float(decided[-7:].sum()), len(decided)))
 
 
 def rates(day: int, world: str) -> np.ndarray:

@@ -3,7 +3,8 @@
 -- Why: a reward is written once, when the click day is mature; an arm that did not deliver won nothing.
 SELECT
   d.run_date, d.platform, d.account_id, d.campaign_id, d.adgroup_id, d.arm_kind, d.arm_id, d.propensity, d.posterior_version,
-  d.split_share_ppm, d.explore_share_ppm, d.currency_code, COALESCE(p.cost_micros, 0) AS spend_micros,
+  d.currency_code, COALESCE(p.cost_micros, 0) AS spend_micros,
+  IF(d.is_leader OR d.reserve_ppm = 0, 0, COALESCE(p.cost_micros, 0)) AS explore_spend_micros,
   COALESCE(p.conversions, 0.0) AS conversions, COALESCE(p.revenue_micros, 0) AS revenue_micros
 FROM models.bandit_decisions AS d
 LEFT JOIN ads.ads_ad_performance AS p
