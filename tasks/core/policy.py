@@ -81,7 +81,7 @@ class Policy:
     bandit_reward: str = "conversions"
     bandit_cac_cap_micros: int | None = None
     bandit_drop_probability: Decimal = Decimal("0.9")
-    bandit_min_sample: int = 5
+    bandit_min_sample: int = 10
     allowed_accounts: tuple[str, ...] = ()
 
     @property

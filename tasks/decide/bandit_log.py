@@ -82,7 +82,7 @@ def decision_rows(
 
 
 def decide_again(logged: Sequence[Row], posteriors: Sequence[Row]) -> list[Choice]:
-    """The choices of one logged group from its seed, its rules and the posteriors of its version; in the order of the arms' ids."""
+    """The choices of one logged group from its seed, its rules and the posteriors of its version, by arm id."""
     rules = json.loads(logged[0]["context"])["rules"]
     decided = {row["arm_id"] for row in logged}
     arms = [arm for arm in arms_of(posteriors) if arm.arm_id in decided]

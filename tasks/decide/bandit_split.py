@@ -26,6 +26,7 @@ PPM = 1_000_000
 POWER = 2.0  # on P(best), for how much a group would like to explore: matching P(best) itself explores too long
 DRAWS = 2000
 _EVEN = 0.1  # of what is explored
+TRIAL_DAYS = 10  # over which a minimum sample is spent at the fastest
 COLD_DAYS, COLD_BORROW, BORROW = 14, 2.0, 0.5  # days of an account's spend that may be borrowed: in its first days, later
 
 
@@ -105,22 +106,40 @@ def to_ppm(shares: Floats, total: int) -> NDArray[np.int64]:
 
 def _dropped(arms: Sequence[Arm], above: Sequence[float | None], rules: Rules) -> list[bool]:
     """Which arms are over: dearer than the cap with enough certainty and enough sample; the least bad one is never among them."""
-    over = [p is not None and p > rules.drop_probability for p in above]
-    found = [bad and arm.spend_micros >= rules.min_sample_micros for bad, arm in zip(over, arms, strict=True)]
+    found = [_is_over(p, rules) and arm.spend_micros >= rules.min_sample_micros for p, arm in zip(above, arms, strict=True)]
     if all(found):
         found[int(np.argmin([float(p or 0.0) for p in above]))] = False
     return found
 
 
-def _limits(arms: Sequence[Arm], above: Sequence[float | None], rules: Rules) -> Floats:
-    """(A,) largest share each arm may get: what is left of the minimum sample for one that looks too dear, else all."""
+def _is_over(above: float | None, rules: Rules) -> bool:
+    """Whether an arm is surely enough dearer than the cap."""
+    return above is not None and above > rules.drop_probability
+
+
+def _leader(arms: Sequence[Arm], expected: Floats, above: Sequence[float | None], is_over: Sequence[bool], rules: Rules) -> int:
+    """The arm that serves what is not explored: the best that is not too dear and past its trial, if there is one."""
+    if all(is_over):
+        return int(np.argmin([float(p or 0.0) for p in above]))
+    on_trial = np.array([arm.spend_micros < rules.min_sample_micros for arm in arms])
+    proven = ~np.array(is_over) & ~on_trial
+    return int(np.argmax(np.where(proven if proven.any() else ~np.array(is_over), expected, -np.inf)))
+
+
+def _limits(arms: Sequence[Arm], is_over: Sequence[bool], rules: Rules) -> Floats:
+    """(A,) largest share each arm may get, where there is a cap.
+
+    Until its minimum sample is spent an arm gets a tenth of it a day, so that most of its conversions have arrived before it is
+    used up; one that already looks too dear gets no more than what is left of it.
+    """
     limits = np.ones(len(arms))
-    for index, (arm, p) in enumerate(zip(arms, above, strict=True)):
-        if p is not None and p > rules.drop_probability:
-            left = max(rules.min_sample_micros - arm.spend_micros, 0)
-            limits[index] = min(left / rules.day_spend_micros, 1.0) if rules.day_spend_micros > 0 else 0.0
-    if limits.max() < 1.0:  # somebody has to serve: the least dear
-        limits[int(np.argmin([float(p or 0.0) for p in above]))] = 1.0
+    if rules.cac_cap_micros is None or rules.day_spend_micros <= 0:
+        return limits
+    for index, (arm, over) in enumerate(zip(arms, is_over, strict=True)):
+        left = max(rules.min_sample_micros - arm.spend_micros, 0)
+        if over or left:
+            pace = rules.min_sample_micros / TRIAL_DAYS
+            limits[index] = min((min(left, pace) if over else pace) / rules.day_spend_micros, 1.0)
     return limits
 
 
@@ -159,10 +178,10 @@ def _wanted(best: Floats, leader: int, rules: Rules) -> float:
 def _within(explore: Floats, limits: Floats, leader: int) -> Floats:
     """Exploration with no arm above its limit; what is cut goes to the arms without one, or else back to the leader."""
     kept = np.minimum(explore, limits)
-    free = (limits >= 1.0) & (np.arange(len(limits)) != leader)
-    if not free.any():
+    room = np.where((limits >= 1.0) & (np.arange(len(limits)) != leader), explore, 0.0)
+    if room.sum() <= 0:
         return kept
-    return np.asarray(kept + (explore - kept).sum() * free * explore / (free * explore).sum(), dtype=np.float64)
+    return np.asarray(kept + (explore - kept).sum() * room / room.sum(), dtype=np.float64)
 
 
 def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
@@ -178,8 +197,9 @@ def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
     alive = [index for index in range(len(arms)) if not dropped[index]]
     live = [arms[index] for index in alive]
     draws, expected = _expectations(live, rules, seed)
-    limits = _limits(live, [above[index] for index in alive], rules)
-    leader = int(np.argmax(np.where(limits >= 1.0, expected, -np.inf)))
+    is_over = [_is_over(above[index], rules) for index in alive]
+    limits = _limits(live, is_over, rules)
+    leader = _leader(live, expected, [above[index] for index in alive], is_over, rules)
     best = p_best(draws)
     share_ppm = np.zeros(len(live), dtype=np.int64)
     reserve_ppm = 0
@@ -207,7 +227,7 @@ def decide(arms: Sequence[Arm], rules: Rules, seed: int) -> list[Choice]:
                 above[index],
                 place == leader,
                 place == chosen,
-                _reason(arm, float(best[place]), limits[place] < 1.0, place == leader, above[index], rules),
+                _reason(arm, float(best[place]), place == leader, above[index], rules),
             )
         )
     return found
@@ -223,12 +243,13 @@ def _pause(arm: Arm, above: float | None, rules: Rules) -> Choice:
     return Choice(arm.arm_id, "pause", 0, 0, 0, 0.0, above, is_leader=False, is_chosen=False, reason=reason)
 
 
-def _reason(arm: Arm, best: float, is_limited: bool, is_leader: bool, above: float | None, rules: Rules) -> str:
+def _reason(arm: Arm, best: float, is_leader: bool, above: float | None, rules: Rules) -> str:
     words = f"P(best) {best:.3f}" + ("; leads its group" if is_leader else "")
-    if is_limited:
-        words += f"; P(CAC > cap) {above:.3f}: only what is left of its minimum sample"
-    elif above is not None and above > rules.drop_probability:
-        words += f"; P(CAC > cap) {above:.3f}, kept because the group would be left without an ad; look at the group"
+    if _is_over(above, rules):
+        kept = "kept because the group would be left without an ad; look at the group"
+        words += f"; P(CAC > cap) {above:.3f}, {kept if is_leader else 'only what is left of its minimum sample'}"
+    elif arm.spend_micros < rules.min_sample_micros and not is_leader:
+        words += f"; on trial, {arm.spend_micros / 1e6:,.2f} of {rules.min_sample_micros / 1e6:,.2f} spent"
     if arm.is_fatigued:
         words += "; fatigued, not explored"
     return words

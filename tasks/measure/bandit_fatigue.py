@@ -2,8 +2,8 @@
 
 How often one person saw the ad is unknown (platforms report it per campaign at best), so fatigue is told from its effect. The
 rule: over its last 14 days the ad's rate is below 80 % of that of its first 28 days after the change of the group's other ads is
-taken out (season, auctions and pages move all of them), and by more than chance (one-sided 5 %, with counts taken to vary twice as
-much as Poisson). It holds for rewards per spend, or for clicks per impression as long as rewards do not rise. Clicks warn of
+taken out (season, auctions and pages move all of them), by more than chance (one-sided 5 %, counts vary twice as much as Poisson
+ones). It holds for rewards per spend, or for clicks per impression as long as rewards do not rise. Clicks warn of
 fatigue; they are never a reward. An ad younger than 42 days, or alone in its group, is not judged.
 """
 

@@ -129,16 +129,24 @@ def strength(counts: Floats, exposure: Floats, means: Floats) -> float:
     return float(_STRENGTHS[int(np.argmax(scores))])
 
 
-def fit_account(campaigns: Sequence[ArmDays], priors: Sequence[ChannelPrior | None]) -> list[Posterior]:
-    """Posteriors of every arm of an account's campaigns; an MMM prior of None leaves a campaign to the account's mean.
+def fit_account(
+    campaigns: Sequence[ArmDays], priors: Sequence[ChannelPrior | None], borrowed: float | None = None
+) -> list[Posterior]:
+    """Posteriors of every arm of an account's campaigns.
+
+    Args:
+        campaigns: their days.
+        priors: what is known of each campaign's channel; None leaves it to the account's mean.
+        borrowed: rewards that the campaign's mean is worth to an arm; None learns it.
 
     Raises:
         ValueError: nothing was spent whose rewards could have arrived.
     """
     spread = dispersion(campaigns)
-    discounted = [choose_discount(days) for days in campaigns]
-    counts = [rewards / spread for _, rewards, _ in discounted]
-    exposure = [seen / spread for _, _, seen in discounted]
+    # Before the discount is chosen: else days that differ by more than chance would pass for drift.
+    discounted = [choose_discount(ArmDays(days.spend / spread, days.reward / spread, days.share)) for days in campaigns]
+    counts = [rewards for _, rewards, _ in discounted]
+    exposure = [seen for _, _, seen in discounted]
     total = sum(float(seen.sum()) for seen in exposure)
     if total <= 0:
         raise ValueError("no spend whose rewards could have arrived")
@@ -151,7 +159,7 @@ def fit_account(campaigns: Sequence[ArmDays], priors: Sequence[ChannelPrior | No
     worth = 1.0 / (1.0 / between + np.array([prior.relative_sd for prior in above]) ** 2)
     means = (worth + campaign_counts) / (worth / np.array([prior.mean for prior in above]) + campaign_exposure)
     of_arms = np.repeat(means, [len(n) for n in counts])
-    k = strength(np.concatenate(counts), np.concatenate(exposure), of_arms)
+    k = borrowed if borrowed is not None else strength(np.concatenate(counts), np.concatenate(exposure), of_arms)
     return [
         Posterior(k + n, k / mean + seen, float(mean), k, prior.source, discount, spread)
         for (discount, _, _), n, seen, mean, prior in zip(discounted, counts, exposure, means, above, strict=True)

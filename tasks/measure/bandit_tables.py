@@ -19,6 +19,7 @@ from tasks.measure.bandit_model import ArmDays, ChannelPrior, Posterior, fit_acc
 if TYPE_CHECKING:
     import polars as pl
 
+CAC_STRENGTH = 1.0  # conversions
 POSTERIORS, REWARDS = "models.bandit_posteriors", "models.bandit_rewards"
 
 
@@ -33,9 +34,9 @@ def account_rows(
     days = [account.arm_days(campaign, unit_micros) for campaign in account.campaigns]
     above = [priors.get(campaign.channel) for campaign in account.campaigns]
     posteriors = fit_account(days, above)
-    conversions = posteriors
-    if unit_micros is not None:
-        conversions = fit_account([account.arm_days(campaign, None) for campaign in account.campaigns], [None] * len(days))
+    paid = [account.arm_days(campaign, None) for campaign in account.campaigns]
+    # Whether an arm is too dear is its own days' to say: here the other arms lend it next to nothing.
+    conversions = fit_account(paid, above if unit_micros is None else [None] * len(days), CAC_STRENGTH)
     found: list[dict[str, Any]] = []
     for campaign, one, reward, cac in zip(account.campaigns, days, posteriors, conversions, strict=True):
         rows = list(_campaign_rows(account, campaign, one, reward, cac))

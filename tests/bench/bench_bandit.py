@@ -12,7 +12,8 @@ conversions of the account; ``explored`` is its visits on others than the leader
 Delays: ``sandbox`` is the shape of the sandbox's platforms (mean three days) cut at seven; with --all also ``even`` (days 0 to 7
 alike) and ``seventh_day`` (nothing arrives before): there nobody can know anything for seven days, so even perfect knowledge
 after them wins only about 1,110. Worlds: ``static``, and ``change``, where the best arm and the second worst swap after day 15.
-Intervals are of the mean over paired seeds (t, 95 %).
+Conversions are those expected of the visits that each arm got, so that the luck of the draw is left out; each player still sees
+drawn ones. Intervals are of the mean over paired seeds (t, 95 %).
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Ours:
     def __init__(self, seed: int, delay: np.ndarray, target: float = 0.1) -> None:
         self.rng, self.seed, self.target = np.random.default_rng([seed, 2]), seed, target
         self.leaders: list[int] = []
+        self.explored = 0.0
         self.curve = np.cumsum(self.rng.multinomial(KNOWN_CONVERSIONS, delay)) / KNOWN_CONVERSIONS
 
     def visits(self, day: int, visits: np.ndarray, arrived: np.ndarray) -> np.ndarray:
@@ -108,8 +110,8 @@ class Ours:
     def reserve(self, day: int, visits: np.ndarray) -> Reserve:
         """By what was explored in the days that were decided: they are the last ones, and all visits but the leader's."""
         decided = visits[day - len(self.leaders) : day]
-        explored = decided.sum() - sum(float(row[leader]) for row, leader in zip(decided, self.leaders, strict=True))
-        return reserve_of(self.target, Explored(float(decided.sum()), explored, float(decided[-7:].sum()), len(decided)))
+        self.explored = float(decided.sum()) - sum(float(row[leader]) for row, leader in zip(decided, self.leaders, strict=True))
+        return reserve_of(self.target, Explored(float(decided.sum()), self.explored, float(decided[-7:].sum()), len(decided)))
 
 
 def rates(day: int, world: str) -> np.ndarray:
@@ -117,15 +119,16 @@ def rates(day: int, world: str) -> np.ndarray:
     return CVR[[0, 4, 2, 3, 1]] if world == "change" and day >= CHANGE_DAY else CVR
 
 
-def play(player: Player, seed: int, delay: np.ndarray, world: str) -> int:
-    """Conversions of all 30 days' visits, whenever they arrive."""
-    rng = np.random.default_rng([seed, 3])
+def play(player: Player, seed: int, delay: np.ndarray, world: str) -> float:
+    """Expected conversions of all 30 days' visits, whenever they arrive."""
+    rng, won = np.random.default_rng([seed, 3]), 0.0
     visits, lags = np.zeros((DAYS, ARMS)), np.zeros((DAYS, ARMS, LAST_LAG + 1))
     for day in range(DAYS):
         seen = np.arange(LAST_LAG + 1)[None, :] <= day - 1 - np.arange(DAYS)[:, None]
         visits[day] = player.visits(day, visits, (lags * seen[:, None, :]).sum(axis=2))
+        won += float(visits[day] @ rates(day, world))
         lags[day] = rng.multinomial(rng.binomial(visits[day].astype(int), rates(day, world)), delay)
-    return int(lags.sum())
+    return won
 
 
 def interval(values: np.ndarray) -> list[float]:
@@ -137,22 +140,25 @@ def interval(values: np.ndarray) -> list[float]:
 def compare(name: str, world: str, seeds: int) -> dict[str, object]:
     """Every player on the same seeds; [mean, low, high] of conversions and of the ratio to plain MABWiser."""
     delay, begun = DELAYS[name], time.process_time()
-    won: dict[str, list[int]] = {"mabwiser": [], "mabwiser_early": [], "ours": [], "ours_no_reserve": []}
+    won: dict[str, list[float]] = {"mabwiser": [], "mabwiser_early": [], "ours": []}
+    explored = []
     for seed in range(seeds):
         players: dict[str, Player] = {
             "mabwiser": PlainMabwiser(seed),
             "mabwiser_early": PlainMabwiser(seed, early=True),
             "ours": Ours(seed, delay),
-            "ours_no_reserve": Ours(seed, delay, reserve_ppm=0),
         }
         for who, player in players.items():
             won[who].append(play(player, seed, delay, world))
+            if isinstance(player, Ours):
+                explored.append(player.explored / VISITS / len(player.leaders))
     counts = {who: np.array(values, dtype=float) for who, values in won.items()}
     return {
         "oracle": float(sum(VISITS * rates(day, world).max() for day in range(DAYS))),
         "conversions": {who: interval(values) for who, values in counts.items()},
         "ratio_to_mabwiser": {who: interval(values / counts["mabwiser"]) for who, values in counts.items()},
         "ratio_to_mabwiser_early": interval(counts["ours"] / counts["mabwiser_early"]),
+        "explored": round(float(np.mean(explored)), 3),
         "cpu_s": round(time.process_time() - begun, 1),
     }
 
