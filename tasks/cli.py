@@ -195,6 +195,12 @@ JOBS: dict[str, Job] = {
         reads=(_ADS, "ga4.conversion_maturity", *_LIVE_MMM, "models.mmm_allocations", _DECISIONS, "models.bandit_rewards"),
         writes=("models.bandit_posteriors", "models.bandit_rewards"),
     ),
+    "judge-experiments": Job(
+        "tasks.measure.judge_experiments",
+        "Check the split of randomised experiments; a verdict that may be read on any day.",
+        reads=(_ASSIGNMENTS, "gaelp_users.journey_sessions"),
+        writes=("models.ab_experiments",),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",

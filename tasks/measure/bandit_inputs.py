@@ -56,7 +56,8 @@ class Account:
     def arm_days(self, campaign: Campaign, unit_micros: int | None) -> ArmDays:
         """The campaign with conversions as rewards, or value in multiples of ``unit_micros``."""
         reward = campaign.conversions if unit_micros is None else campaign.revenue_micros / unit_micros
-        return ArmDays(campaign.cost_micros / MICROS, reward, self.share)
+        # A day left out has no exposure, so what has arrived of it must not count either.
+        return ArmDays(campaign.cost_micros / MICROS, np.where(self.share[:, None] > 0, reward, 0.0), self.share)
 
     @property
     def mean_order_micros(self) -> int:
