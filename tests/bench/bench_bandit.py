@@ -9,9 +9,9 @@ seven days, so only then is it known that it had none. Plain MABWiser is used as
 Ours is the product's code with its defaults (10 % of visits for exploration) and a maturity curve learnt from 300 earlier
 conversions of the account; ``explored`` is its visits on others than the leader of their day.
 
-Delays: ``sandbox`` is the shape of the sandbox's platforms (mean three days) cut at seven, ``even`` has days 0 to 7 alike, and with
---all there is also ``seventh_day`` (nothing arrives before): there nobody can know anything for seven days, so even perfect knowledge
-after them wins only about 1,110. Worlds: ``static``, and ``change``, where the best arm and the second worst swap after day 15.
+Delays: ``sandbox`` is the shape of the sandbox's platforms (mean three days) cut at seven, ``even`` has days 0 to 7 alike. With
+--all there is also ``seventh_day`` (nothing arrives before): there nobody can know anything for seven days, so even perfect
+knowledge after them wins only about 1,110. Worlds: ``static``, and ``change``, where the arms of .020 and .012 swap after day 15.
 Conversions are those expected of the visits that each arm got, so that the luck of the draw is left out; each player still sees
 drawn ones. Intervals are of the mean over paired seeds (t, 95 %).
 """
