@@ -37,7 +37,7 @@ class BanditWorld:
     pull: float = 0.0  # how much more the platform serves the arm that already serves most
     ctr: dict[str, list[float]] | None = None
     statuses: dict[str, str] = field(default_factory=dict)
-    start: date = FIRST
+    warm_shares: dict[str, list[float]] = field(default_factory=dict)  # of a campaign's ads while no split is given
     days: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -50,7 +50,8 @@ class BanditWorld:
         """Serve one day: evenly, or by the share of its group that each ad has."""
         for campaign, cacs in self.cac.items():
             names = self.ads(campaign)
-            wanted = np.array([1.0 if shares is None else shares.get(name, 0.0) for name in names])
+            even = self.warm_shares.get(campaign, [1.0] * len(names))
+            wanted = np.array(even if shares is None else [shares.get(name, 0.0) for name in names])
             served = wanted ** (1 + self.pull) * np.exp(self.rng.normal(0, self.noise, len(names)))
             spend = self.day_spend * np.exp(self.rng.normal(0, 0.1)) * served / served.sum()
             for n, name in enumerate(names):
