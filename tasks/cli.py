@@ -44,8 +44,10 @@ _SNAPSHOTS = ("control.canary_budgets_snapshot", "control.canary_ads_snapshot")
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
 _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
-_ADS = "ads.ad_statuses"
+_STATUSES = "ads.ad_statuses"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
+_ADS, _DECISIONS = "ads.ads_ad_performance", "models.bandit_decisions"
+_LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
 JOBS: dict[str, Job] = {
@@ -56,11 +58,11 @@ JOBS: dict[str, Job] = {
         writes=(
             "ads.ads_accounts",
             _SPEND,
-            "ads.ads_ad_performance",
+            _ADS,
             "ads.ads_conversion_action_stats",
             "ads.ads_change_events",
             "ads.campaign_budgets",
-            _ADS,
+            _STATUSES,
             "control.ingest_runs",
             "control.quarantine",
         ),
@@ -223,6 +225,18 @@ JOBS: dict[str, Job] = {
         "Measure what a change of spend in some regions brought, as a lift test of the MMM.",
         writes=("models.lift_tests",),
     ),
+    "fit-bandits": Job(
+        "tasks.measure.fit_bandits",
+        "Estimate the rewards per spend of every ad: delayed, decaying, shared; never clicks.",
+        reads=(_ADS, "ga4.conversion_maturity", *_LIVE_MMM, "models.mmm_allocations", _DECISIONS, "models.bandit_rewards"),
+        writes=("models.bandit_posteriors", "models.bandit_rewards"),
+    ),
+    "judge-experiments": Job(
+        "tasks.measure.judge_experiments",
+        "Check the split of randomised experiments; a verdict that may be read on any day.",
+        reads=(_ASSIGNMENTS, "gaelp_users.journey_sessions"),
+        writes=("models.ab_experiments",),
+    ),
     "plan-budgets": Job(
         "tasks.decide.plan_budgets",
         "Propose small daily budget steps towards the optimum, within every cap.",
@@ -243,13 +257,19 @@ JOBS: dict[str, Job] = {
         ),
         writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
     ),
+    "choose-arms": Job(
+        "tasks.decide.choose_arms",
+        "Split each ad group's spend over its ads, with a reserve for exploration; log it.",
+        reads=("models.bandit_posteriors", _DECISIONS, _ADS),
+        writes=(_DECISIONS,),
+    ),
     "plan-ads": Job(
         "tasks.decide.plan_ads",
         "Propose enabling and pausing ads as the bandits decided, within every rule.",
         reads=(
             "models.bandit_decisions",
+            _STATUSES,
             _ADS,
-            "ads.ads_ad_performance",
             "ads.ads_accounts",
             "ads.ads_change_events",
             _SETS,
@@ -274,7 +294,7 @@ JOBS: dict[str, Job] = {
             "control.ad_decisions",
             "models.mmm_reviews",
             "ads.ads_change_events",
-            _ADS,
+            _STATUSES,
             _LEDGER,
         ),
     ),

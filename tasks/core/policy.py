@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STEP_CEILING_PCT = Decimal(5)  # M2
 DAILY_CEILING_PCT = Decimal(10)  # M3
 AD_CHANGES_CEILING = 100  # switched ads an account and 24 h, the same for ads as M3 is for money
+REWARDS = ("conversions", "value")
 PROBABILITY_FLOOR = Decimal("0.5")  # below it an increase would be more likely wrong than right
 _ACCOUNT = re.compile(r"^[a-z][a-z0-9_]*:[0-9A-Za-z_-]+$")
 
@@ -50,6 +51,11 @@ class Policy:
     | max_cac_breach_pct | rise of blended CAC over the baseline that is tolerated |
     | max_data_age_days | oldest data a change may rest on |
     | max_ad_changes_per_day | ads that may be enabled or paused in an account over 24 h, at most 100, counting what others did |
+    | exploration_pct | share of spend that bandits reserve for exploration |
+    | bandit_reward | what a bandit's arms are judged by: `conversions` or `value`; never clicks |
+    | bandit_cac_cap_micros | arms surely dearer than this a conversion are dropped; None = target_cac_micros |
+    | bandit_drop_probability | P(cost per conversion > cap) from which on an arm is dropped |
+    | bandit_min_sample | an arm may spend this many times the cap before it can be dropped |
     | allowed_accounts | ``platform:account`` that may be mutated live; empty = none |
     """
 
@@ -74,6 +80,11 @@ class Policy:
     max_cac_breach_pct: Decimal = Decimal(15)
     max_data_age_days: int = 2
     max_ad_changes_per_day: int = 20
+    exploration_pct: Decimal = Decimal(10)
+    bandit_reward: str = "conversions"
+    bandit_cac_cap_micros: int | None = None
+    bandit_drop_probability: Decimal = Decimal("0.9")
+    bandit_min_sample: int = 10
     allowed_accounts: tuple[str, ...] = ()
 
     @property
@@ -164,6 +175,12 @@ def _accounts(name: str, value: Any) -> tuple[str, ...]:
     return accounts
 
 
+def _reward(name: str, value: Any) -> str:
+    if value not in REWARDS:
+        raise JobError(f"policy {name}: {value!r} is not one of {', '.join(REWARDS)}; clicks are never a reward")
+    return str(value)
+
+
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise JobError(f"policy {name}: {value!r} is not true or false")
@@ -193,6 +210,11 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "max_cac_breach_pct": _decimal(_ZERO, Decimal(50)),
     "max_data_age_days": _integer(1, 14),
     "max_ad_changes_per_day": _integer(0, AD_CHANGES_CEILING),
+    "exploration_pct": _decimal(_ZERO, Decimal(50)),
+    "bandit_reward": _reward,
+    "bandit_cac_cap_micros": _optional_micros,
+    "bandit_drop_probability": _decimal(Decimal("0.5"), Decimal("0.999")),
+    "bandit_min_sample": _integer(1, 100),
     "allowed_accounts": _accounts,
 }
 

@@ -122,6 +122,15 @@ GATES: dict[str, Gate] = {
                 GateTable("ga4.ga4_lagged_daily", needs_rows=False, is_sparse=True, origin="platforms"),
             ),
         ),
+        Gate(
+            "fit-bandits",
+            91,
+            (
+                # Performance Max has no ads.
+                GateTable("ads.ads_ad_performance", needs_rows=False, is_sparse=True, origin="platforms"),
+                GateTable("ga4.conversion_maturity", needs_rows=False, is_sparse=True, origin="platforms"),
+            ),
+        ),
         # Three years: more history than a model is fitted on.
         Gate("fit-mmm", 1096, (_ACCOUNTS, _PERFORMANCE, _IMPORTED, _OUTCOMES, _CONTROLS)),
         Gate(

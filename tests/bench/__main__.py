@@ -30,6 +30,7 @@ BENCHES = {
     "mmm": (ROOT / ".venv" / "bin" / "python", HERE / "bench_mmm.py"),
     "ga4": (ROOT / ".venv" / "bin" / "python", HERE / "bench_ga4.py"),
     "identity": (ROOT / ".venv" / "bin" / "python", HERE / "bench_identity.py"),
+    "bandit": (ROOT / ".venv" / "bin" / "python", HERE / "bench_bandit.py"),
 }
 # How much a benchmark's peak may grow from the smallest to the largest number of rows and still count as flat.
 FLAT_GROWTH = 1.25
@@ -134,6 +135,19 @@ def identity_bars(result: dict[str, Any]) -> Iterator[Bar]:
             )
 
 
+def bandit_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """Conversions against plain MABWiser Thompson sampling on the same seeds, where arms stay and where the best one changes."""
+    wanted = result["bar"]["ratio"]
+    for name, world in result["worlds"].items():
+        mean, low, high = world["ratio_to_mabwiser"]["ours"]
+        won = {who: numbers[0] for who, numbers in world["conversions"].items()}
+        used = (
+            f"95 % interval {low:.3f} to {high:.3f}, {result['seeds']} seeds; {won['ours']:.0f} against {won['mabwiser']:.0f} of "
+        )
+        used += f"{world['oracle']:.0f}; successes told early {won['mabwiser_early']:.0f}"
+        yield Bar(f"bandit, {name}", f"≥ {wanted:g} × MABWiser", f"{mean:.3f} ×", wanted / mean, used)
+
+
 BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
     "start": start_bars,
     "dags": dag_bars,
@@ -142,6 +156,7 @@ BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
     "mmm": mmm_bars,
     "ga4": ga4_bars,
     "identity": identity_bars,
+    "bandit": bandit_bars,
 }
 
 

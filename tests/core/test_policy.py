@@ -29,6 +29,9 @@ from tasks.core.settings import load_settings
         ("max_data_age_days", 15),
         ("watch_days", 0),
         ("unit_micros", 1),
+        ("exploration_pct", 51),
+        ("bandit_drop_probability", 0.4),
+        ("bandit_min_sample", 0),
     ],
 )
 def test_yaml_cannot_loosen_a_cap(key: str, value: object) -> None:
@@ -160,6 +163,8 @@ def test_every_rule_is_in_the_hash() -> None:
         "remarketing_campaign_ids": ("1",),
         "allow_total_growth": True,
         "allowed_accounts": ("google_ads:1",),
+        "bandit_reward": "value",
+        "bandit_cac_cap_micros": 5,
     }
     hashes = {Policy().sha256()}
     for field in dataclasses.fields(Policy):
@@ -167,3 +172,10 @@ def test_every_rule_is_in_the_hash() -> None:
         hashes.add(Policy(**{field.name: value if field.name in other else value + 1}).sha256())  # type: ignore[operator]
     assert len(hashes) == 1 + len(dataclasses.fields(Policy))
     assert Policy(step_cap_pct=Decimal("5.00")).sha256() == Policy().sha256()
+
+
+def test_clicks_are_never_a_reward() -> None:
+    """A bandit is paid for conversions or their value; no policy file can make it chase clicks."""
+    assert parse_policy({"bandit_reward": "value"}, "policy.yaml").bandit_reward == "value"
+    with pytest.raises(JobError, match=r"bandit_reward: 'clicks' is not one of conversions, value; clicks are never a reward"):
+        parse_policy({"bandit_reward": "clicks"}, "policy.yaml")

@@ -1,0 +1,32 @@
+"""### Daily bandits
+
+Learns what each ad brings per spend, splits every ad group's spend over its ads, and judges running experiments. Changes nothing.
+
+**Reads** `ads.ads_ad_performance`, `ga4.conversion_maturity`, `models.mmm_allocations`, `models.bandit_decisions`,
+`gaelp_users.experiment_assignments`
+**Writes** `models.bandit_posteriors`, `models.bandit_rewards`, `models.bandit_decisions`, `models.ab_experiments`,
+`control.validation_results`
+**If it fails** there is no split for today and all ads stay as they are. Runbook `bandit_daily`.
+"""
+
+from aelp2_airflow.assets import ADS_VALIDATED
+from aelp2_airflow.defaults import START, Tag, Urgency, after, default_args
+from aelp2_airflow.pods import pod
+from airflow.sdk import DAG
+
+with DAG(
+    "bandit_daily",
+    doc_md=__doc__,
+    schedule=after(ADS_VALIDATED),
+    start_date=START,
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args("growth", Urgency.THIS_WEEK),
+    tags=[Tag.DECIDE],
+):
+    validate = pod("validate-tables", "--for", "fit-bandits")
+    fit = pod("fit-bandits", image="learn", size="m")
+    choose = pod("choose-arms", image="learn", size="m")
+    judge = pod("judge-experiments", image="learn", size="m")
+
+    validate >> fit >> choose
