@@ -64,6 +64,8 @@ def assess(warehouse: Warehouse, policy: Policy, run_date: date) -> Mapping[Acco
     live = warehouse.query_file(
         "models/live_mmm_run/query.sql", {"source": "platforms", "target": "new_customers", "run_date": run_date}
     ).to_dicts()
+    day = {"run_date": run_date}
+    drift, fidelity = (warehouse.query_file(f"control/readiness_{c}/query.sql", day).to_dicts() for c in ("drift", "fidelity"))
     switches, pending, lost = read_switches(warehouse), _pending(warehouse, run_date), _lost(warehouse, run_date)
     book = Ledger(warehouse)
     problems, sets = book.problems(), book.histories()
@@ -75,6 +77,8 @@ def assess(warehouse: Warehouse, policy: Policy, run_date: date) -> Mapping[Acco
             readiness.freshness(account, run_date, policy.max_data_age_days),
             readiness.gates(gate_rows, run_date),
             readiness.model(live[0] if live else None, run_date),
+            readiness.drift(drift, account, run_date),
+            readiness.fidelity(fidelity, account, run_date),
             readiness.incidents(histories.values(), lost.get(key, [])),
             readiness.switches(switches, account),
             readiness.ledger(problems),
@@ -113,8 +117,8 @@ def write(warehouse: Warehouse, run_date: date, found: Mapping[Account, list[Che
 def command(run_date: date) -> None:
     """Say for every account whether it may be changed today, and if not, why.
 
-    Looks at freshness, gates, the model, open incidents, switches, the ledger and open proposals. The job ends well either way;
-    it is apply-changes that refuses an account without a good verdict of the day.
+    Looks at freshness, gates, the model, drift, fidelity, open incidents, switches, the ledger and open proposals. The job ends
+    well either way; it is apply-changes that refuses an account without a good verdict of the day.
 
     \b
     aelp2 assess-readiness --run-date 2026-03-02

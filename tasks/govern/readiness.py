@@ -76,6 +76,32 @@ def model(live: Mapping[str, Any] | None, run_date: date) -> Check:
     return Check("model", True, f"run {live['run_id']} of {live['run_date']}, reviewed {live['verdict']}")
 
 
+def drift(rows: Iterable[Mapping[str, Any]], account: Account, run_date: date) -> Check:
+    """The day's data was compared, and nothing critical stands unacknowledged for the account or the model."""
+    mine = [r for r in rows if (r["platform"], r["account_id"]) in ((account.platform, account.account_id), (ALL, ALL))]
+    if not any(r["account_id"] == account.account_id for r in mine):
+        return Check("drift", False, f"the account's data of {run_date} was not compared with earlier data; run check-drift")
+    bad = [r for r in mine if r["critical"]]
+    if bad:
+        remedy = "look at the drift report, then `aelp2 check-drift --acknowledge` or mend the source"
+        return Check("drift", False, f"{bad[0]['critical']} critical, first {bad[0]['first_critical']}; {remedy}")
+    return Check("drift", True, "no critical drift")
+
+
+def fidelity(rows: Iterable[Mapping[str, Any]], account: Account, run_date: date) -> Check:
+    """The model's predictions passed, and those of the account's own change sets did not fail; at first there are none."""
+    verdicts = {(r["platform"], r["account_id"], r["basis"]): r for r in rows}
+    of_model = verdicts.get((ALL, ALL, "model"))
+    of_plan = verdicts.get((account.platform, account.account_id, "plan"))
+    if of_model is None:
+        return Check("fidelity", False, f"nobody compared predictions with what came for {run_date}; run evaluate-fidelity")
+    if of_model["result"] != "pass":
+        return Check("fidelity", False, f"the model's predictions: {of_model['result']}; {of_model['detail']}")
+    if of_plan is not None and of_plan["result"] == "fail":
+        return Check("fidelity", False, f"what change sets promised: {of_plan['detail']}")
+    return Check("fidelity", True, str(of_model["detail"]))
+
+
 def switches(found: Mapping[str, Switch], account: Account) -> Check:
     """Neither the kill switch nor the account's freeze is on."""
     on = on_for(found, (ALL, account.scope))

@@ -26,6 +26,23 @@ SPOILED: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "gates: the gate before plan-budgets did not run": ("gates", "DELETE FROM control.validation_results"),
     "model: no MMM run has passed": ("model", "DELETE FROM models.mmm_reviews"),
     "model: run mmm-truth is 20 days old": ("model", f"UPDATE models.mmm_runs SET run_date = {DAY} - INTERVAL 20 DAY"),
+    "drift: the account's data of 2026-02-26 was not compared": ("drift", "DELETE FROM control.drift_reports"),
+    "drift: 1 critical, first all cost": (
+        "drift",
+        (
+            "UPDATE control.drift_reports SET verdict = 'critical' WHERE platform = 'google_ads' AND segment = 'all' "
+            "AND column_name = 'cost' AND method = 'level'"
+        ),
+    ),
+    "fidelity: nobody compared": ("fidelity", "DELETE FROM control.fidelity_evaluations"),
+    "fidelity: the model's predictions: blocked": ("fidelity", "UPDATE control.fidelity_evaluations SET result = 'blocked'"),
+    "fidelity: what change sets promised": (
+        "fidelity",
+        (
+            "INSERT INTO control.fidelity_evaluations BY NAME SELECT * REPLACE ('google_ads' AS platform, "
+            f"'{ACCOUNT}' AS account_id, 'plan' AS basis, 'fail' AS result) FROM control.fidelity_evaluations"
+        ),
+    ),
     "switches: switch 'all' is on": ("switches", ("kill", "--why", "prices are wrong")),
     f"switches: switch 'google_ads:{ACCOUNT}' is on": (
         "switches",
