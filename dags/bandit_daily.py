@@ -1,12 +1,13 @@
 """### Daily bandits
 
-Learns what each ad brings per spend, splits every ad group's spend over its ads, and judges running experiments. Changes nothing.
+Learns what each ad brings per spend, splits every ad group's spend over its ads, proposes which to enable and pause, and judges
+running experiments. Changes nothing at the platforms.
 
 **Reads** `ads.ads_ad_performance`, `ga4.conversion_maturity`, `models.mmm_allocations`, `models.bandit_decisions`,
-`gaelp_users.experiment_assignments`
+`gaelp_users.experiment_assignments`, `ads.ad_statuses`, `ads.ads_change_events`
 **Writes** `models.bandit_posteriors`, `models.bandit_rewards`, `models.bandit_decisions`, `models.ab_experiments`,
-`control.validation_results`
-**If it fails** there is no split for today and all ads stay as they are. Runbook `bandit_daily`.
+`control.validation_results`, `control.change_sets`, `control.ad_decisions`, `control.canary_changes`
+**If it fails** there is no split and no proposal for today, and all ads stay as they are. Runbook `bandit_daily`.
 """
 
 from aelp2_airflow.assets import ADS_VALIDATED
@@ -27,6 +28,7 @@ with DAG(
     validate = pod("validate-tables", "--for", "fit-bandits")
     fit = pod("fit-bandits", image="learn", size="m")
     choose = pod("choose-arms", image="learn", size="m")
+    plan = pod("plan-ads")
     judge = pod("judge-experiments", image="learn", size="m")
 
-    validate >> fit >> choose
+    validate >> fit >> choose >> plan

@@ -4,7 +4,8 @@ Says for each account whether it may be changed today, and why not, before anybo
 again right before it acts.
 
 **Reads** `ads.ads_campaign_performance`, `ads.business_outcomes`, `control.validation_results`, `models.mmm_runs`,
-`models.mmm_reviews`, `control.change_sets`, `control.kill_switch`, `control.change_reconciliation`, `control.canary_changes`
+`models.mmm_reviews`, `control.drift_reports`, `control.drift_acknowledgements`, `control.fidelity_evaluations`,
+`control.change_sets`, `control.kill_switch`, `control.change_reconciliation`, `control.canary_changes`
 **Writes** `control.readiness`
 **If it fails** no account has a verdict of the day and the canary changes nothing. Runbook `readiness_daily`.
 """

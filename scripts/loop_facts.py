@@ -17,20 +17,24 @@ _QUERIES = {
     "held": """
         SELECT budget_id, `constraint`, detail FROM control.plan_decisions
         WHERE run_date = @run_date AND decision = 'hold' ORDER BY account_id, budget_id""",
+    "ads": """
+        SELECT adgroup_id, ad_id, decision, `constraint`, detail FROM control.ad_decisions
+        WHERE run_date = @run_date ORDER BY adgroup_id, ad_id""",
     "change_sets": "SELECT change_set_id, sha256 FROM control.change_sets WHERE run_date = @run_date",
     "approvals": """
         SELECT a.change_set_id, a.sha256, a.decision, a.approver
         FROM control.approvals AS a JOIN control.change_sets AS s ON s.change_set_id = a.change_set_id
         WHERE s.run_date = @run_date""",
     "ledger": """
-        SELECT c.seq, c.event, c.change_id, c.amount_before_micros, c.amount_after_micros, c.request_id
+        SELECT c.seq, c.event, c.change_id, c.amount_before_micros, c.amount_after_micros, c.ad_id,
+               c.status_before, c.status_after, c.request_id
         FROM control.canary_changes AS c JOIN control.change_sets AS s ON s.change_set_id = c.change_set_id
         WHERE s.run_date = @run_date ORDER BY c.seq""",
     "watch": """
         SELECT w.* FROM control.canary_watch AS w JOIN control.change_sets AS s ON s.change_set_id = w.change_set_id
         WHERE s.run_date = @run_date""",
 }
-_TABLES = ("budget_proposals", "plan_decisions", "change_sets", "approvals", "canary_changes", "canary_watch")
+_TABLES = ("budget_proposals", "plan_decisions", "ad_decisions", "change_sets", "approvals", "canary_changes", "canary_watch")
 
 
 def facts(run_date: date) -> dict[str, list[dict[str, Any]]]:

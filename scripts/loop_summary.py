@@ -17,9 +17,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the change set was decided (approved, rejected, expired, nothing), and what both sides say."""
+    """How the change sets of budgets and of ads were decided (approved, rejected, expired, nothing), and what both sides say."""
 
     verdict: str
+    ads_verdict: str
     run_date: date
     platform_before: Json
     platform_after: Json
@@ -39,6 +40,10 @@ def read_facts(env: Mapping[str, str], run_date: date) -> dict[str, list[Json]]:
 
 def _budgets(state: Json) -> dict[str, int]:
     return {str(budget["budget_id"]): int(budget["amount_micros"]) for budget in state["budgets"]}
+
+
+def _ads(state: Json) -> dict[str, str]:
+    return {str(ad["ad_id"]): "ENABLED" if ad["is_enabled"] else "PAUSED" for ad in state["ads"]}
 
 
 def _amount(micros: int, currency: str) -> str:
@@ -62,8 +67,27 @@ def disagreements(outcome: Outcome) -> list[str]:
             wrong.append(f"budget {budget_id}: the platform holds {amount} micros, the ledger says {expected[budget_id]}")
     if outcome.verdict in {"rejected", "expired"} and before != after:
         wrong.append(f"the change set was {outcome.verdict}, but budgets changed")
-    if outcome.verdict == "approved" and proposals and not applied:
+    if outcome.verdict == "approved" and proposals and not applied & set(proposals):
         wrong.append("the change set was approved, but the ledger has no applied change")
+    return wrong + _ad_disagreements(outcome)
+
+
+def _ad_disagreements(outcome: Outcome) -> list[str]:
+    """The same of ads: each has the status of its last switch in the ledger, or the one it had before."""
+    expected, after = _ads(outcome.platform_before), _ads(outcome.platform_after)
+    switched = [e for e in outcome.facts["ledger"] if e["ad_id"] and e["event"] in ("applied", "rolled_back")]
+    for event in switched:
+        expected[event["ad_id"]] = event["status_after"]
+    wrong = [
+        f"ad {ad_id}: the platform says {status}, the ledger {expected[ad_id]}"
+        for ad_id, status in after.items()
+        if status != expected[ad_id]
+    ]
+    if outcome.ads_verdict in {"rejected", "expired"} and switched:
+        wrong.append(f"the change set of ads was {outcome.ads_verdict}, but ads were switched")
+    proposed = any(row["decision"] != "hold" for row in outcome.facts["ads"])
+    if outcome.ads_verdict == "approved" and proposed and not switched:
+        wrong.append("the change set of ads was approved, but the ledger has no switched ad")
     return wrong
 
 
@@ -81,6 +105,18 @@ def _print_changes(outcome: Outcome, say: Callable[[str], None]) -> None:
         say(f"      the platform holds {_amount(after[budget], currency)}; before this run {_amount(before[budget], currency)}")
 
 
+def _print_ads(outcome: Outcome, say: Callable[[str], None]) -> None:
+    after = _ads(outcome.platform_after)
+    held: dict[str, int] = {}
+    for ad in outcome.facts["ads"]:
+        if ad["decision"] == "hold":
+            held[ad["constraint"]] = held.get(ad["constraint"], 0) + 1
+        else:
+            say(f"  {ad['decision']} ad {ad['ad_id']}: {ad['detail']}; the platform says {after[ad['ad_id']]}")
+    if held:
+        say("  as it is: " + ", ".join(f"{number} [{why}]" for why, number in sorted(held.items())))
+
+
 def print_summary(outcome: Outcome, reports: Path, seconds: float) -> int:
     """Write the summary to stdout; 0 if platform, ledger and decision agree, else 1."""
 
@@ -92,6 +128,8 @@ def print_summary(outcome: Outcome, reports: Path, seconds: float) -> int:
     say(f"\n{'═' * 100}\nSummary of run date {outcome.run_date} ({seconds:.0f} s)\n")
     say(f"Proposed: {len(facts['proposals'])} changes")
     _print_changes(outcome, say)
+    say(f"Ads: {sum(ad['decision'] != 'hold' for ad in facts['ads'])} switches proposed, {outcome.ads_verdict}")
+    _print_ads(outcome, say)
     say("\nDecided:")
     for row in facts["approvals"]:
         say(f"  {row['decision']} by {row['approver']}, sha256 {row['sha256']}")

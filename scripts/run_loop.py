@@ -29,6 +29,7 @@ from simulated_clock import set_clock
 
 _SETTLED_S = 1.0  # the scheduler's heartbeat must be younger than the parked task by so much before it is answered
 APPROVAL, CANARY, WATCH = "budget_approval_daily", "budget_canary_daily", "budget_watch_daily"
+AD_APPROVAL, AD_CANARY = "bandit_approval_daily", "bandit_canary_daily"
 _OURS = (
     "airflow",
     "sandbox",
@@ -138,49 +139,54 @@ class Loop:
         uplift = progress.run("uplift_weekly", day)  # beside the model, which takes longest
         progress.must_succeed("mmm_weekly", model)
         progress.must_succeed("uplift_weekly", uplift)
-        beside = {dag_id: progress.run(dag_id, day) for dag_id in ("drift_daily", "fidelity_daily", "attribution_weekly")}
+        beside = {
+            dag_id: progress.run(dag_id, day)
+            for dag_id in ("drift_daily", "fidelity_daily", "bandit_daily", "attribution_weekly")
+        }
         for dag_id, run_id in beside.items():
             progress.must_succeed(dag_id, run_id)
         for dag_id in ("budget_plan_daily", "readiness_daily"):
             progress.must_succeed(dag_id, progress.run(dag_id, day))
-        verdict = self._approve(progress, day)
-        if verdict == "approved":
+        verdict = self._approve(progress, day, APPROVAL, CANARY)
+        ads = self._approve(progress, day, AD_APPROVAL, AD_CANARY)
+        watched = "approved" in (verdict, ads)
+        if watched:
             self._watch(progress, run_date)
-        if verdict != "approved" or self.wish.watch_days == 0:
+        if not watched or self.wish.watch_days == 0:
             progress.must_succeed(WATCH, progress.run(WATCH, self.sandbox.today().isoformat()))
-        return Outcome(verdict, run_date, before, self.sandbox.state(), read_facts(self.job_environment(), run_date))
+        return Outcome(verdict, ads, run_date, before, self.sandbox.state(), read_facts(self.job_environment(), run_date))
 
-    def _approve(self, progress: Progress, day: str) -> str:
-        """Have the change set decided and see the canary to its end: approved, rejected, expired or nothing (to decide)."""
-        progress.api.pause(CANARY, False)
-        had_canary = progress.api.run_at(CANARY, f"{day}T06:00:00Z") is not None
-        run_id = progress.run(APPROVAL, day)
+    def _approve(self, progress: Progress, day: str, approval: str, canary_dag: str) -> str:
+        """Have the change sets decided and see the canary to its end: approved, rejected, expired or nothing (to decide)."""
+        progress.api.pause(canary_dag, False)
+        had_canary = progress.api.run_at(canary_dag, f"{day}T06:00:00Z") is not None
+        run_id = progress.run(approval, day)
         if had_canary:
-            progress.run(CANARY, day)  # the first time the approval's task twin makes it
-        progress.follow(APPROVAL, run_id, until=lambda states: states.get("review") == "awaiting_input")
-        if progress.api.run(APPROVAL, run_id)["state"] == "running":
-            self._ask(self.airflow.api(APPROVER), run_id)
-        state = progress.follow(APPROVAL, run_id)
-        states = {task["task_id"]: task["state"] for task in progress.api.tasks(APPROVAL, run_id)}
-        canary = progress.api.run_at(CANARY, f"{day}T06:00:00Z")
+            progress.run(canary_dag, day)  # the first time the approval's task twin makes it
+        progress.follow(approval, run_id, until=lambda states: states.get("review") == "awaiting_input")
+        if progress.api.run(approval, run_id)["state"] == "running":
+            self._ask(self.airflow.api(APPROVER), approval, run_id)
+        state = progress.follow(approval, run_id)
+        states = {task["task_id"]: task["state"] for task in progress.api.tasks(approval, run_id)}
+        canary = progress.api.run_at(canary_dag, f"{day}T06:00:00Z")
         if canary is None:
-            raise DagFailedError(f"{CANARY} has no run for {day}; the task twin of {APPROVAL} should have made it")
+            raise DagFailedError(f"{canary_dag} has no run for {day}; the task twin of {approval} should have made it")
         if states["record_expiry"] == "success":
-            progress.follow(CANARY, canary["dag_run_id"])  # its gate fails: nobody said yes
+            progress.follow(canary_dag, canary["dag_run_id"])  # its gate fails: nobody said yes
             if self.wish.approve == "auto":
-                raise DagFailedError(f"{APPROVAL}: the answer was given and Airflow lost it, so the change set expired")
+                raise DagFailedError(f"{approval}: the answer was given and Airflow lost it, so the change set expired")
             return "expired"
         if state != "success":
-            progress.fail(APPROVAL, run_id)
-        progress.must_succeed(CANARY, canary["dag_run_id"])
+            progress.fail(approval, run_id)
+        progress.must_succeed(canary_dag, canary["dag_run_id"])
         if states["approved"] == "success":
             return "approved"
         return "nothing" if states["review"] == "skipped" else "rejected"
 
-    def _ask(self, approver: AirflowApi, run_id: str) -> None:
-        question = approver.question(APPROVAL, run_id, "review")
+    def _ask(self, approver: AirflowApi, approval: str, run_id: str) -> None:
+        question = approver.question(approval, run_id, "review")
         sys.stdout.write(f"\n{'─' * 100}\n{question['subject']}\n\n{question['body']}\n{'─' * 100}\n\n")
-        page = f"{self.airflow.url}/dags/{APPROVAL}/runs/{run_id}/tasks/review/required_actions"
+        page = f"{self.airflow.url}/dags/{approval}/runs/{run_id}/tasks/review/required_actions"
         if self.wish.approve == "manual":
             self.say(f"waiting for a person: {page}")
             self.say(f"log in as {APPROVER}; the password is in {self.airflow.home / 'passwords.json'}")
@@ -190,7 +196,7 @@ class Loop:
             option = {"approve": "Approve", "reject": "Reject"}[self.wish.decision]
             self._let_the_scheduler_settle()
             self.say(f"{APPROVER} answers {option} through Airflow's REST API")
-            approver.answer(APPROVAL, run_id, "review", option)
+            approver.answer(approval, run_id, "review", option)
 
     def _let_the_scheduler_settle(self) -> None:
         """Return once the scheduler has seen that the task is parked.
