@@ -361,7 +361,7 @@ JOBS: dict[str, Job] = {
     ),
     "reconcile-changes": Job(
         "tasks.govern.reconcile_changes",
-        "Say for each budget change whose it is; freeze an account in which somebody undoes ours.",
+        "Say for each change of a budget or an ad whose it is; freeze an account in which somebody undoes ours.",
         reads=("ads.ads_change_events", _LEDGER, _SWITCH, "control.change_reconciliation"),
         writes=("control.change_reconciliation", _SAFETY, _SWITCH),
     ),

@@ -1,4 +1,4 @@
-"""Say for each budget change of the accounts whose it is; freeze an account in which somebody undoes ours."""
+"""Say for each change of a budget or an ad in the accounts whose it is; freeze an account in which somebody undoes ours."""
 
 from __future__ import annotations
 
@@ -21,41 +21,40 @@ ACTOR = "reconcile-changes"
 
 
 def _logged(warehouse: Warehouse, start: date, run_date: date) -> dict[tuple[str, str], list[LoggedChange]]:
-    """(platform, account) → its budget changes."""
-    from tasks.govern.reconciliation import LoggedChange
+    """(platform, account) → its changes of budgets and ads."""
+    from tasks.govern.reconciliation import BUDGET, LoggedChange
 
     found: dict[tuple[str, str], list[LoggedChange]] = {}
     frame = warehouse.query_file("control/reconcile_events/query.sql", {"start_date": start, "run_date": run_date})
     for row in frame.iter_rows(named=True):
-        found.setdefault((row["platform"], row["account_id"]), []).append(
-            LoggedChange(
-                event_key=row["change_event_id"],
-                date=row["date"],
-                budget_id=row["resource_id"],
-                amount_before_micros=row["amount_before_micros"] or 0,
-                amount_after_micros=row["amount_after_micros"] or 0,
-                changed_at=row["changed_at"],
-            )
+        is_budget = row["resource_type"] == BUDGET
+        names = ("amount_before_micros", "amount_after_micros") if is_budget else ("status_before", "status_after")
+        before, after = (row[name] or (0 if is_budget else "") for name in names)  # made or removed: there was or is none
+        change = LoggedChange(
+            row["change_event_id"], row["date"], row["resource_type"], row["resource_id"], before, after, row["changed_at"]
         )
+        found.setdefault((row["platform"], row["account_id"]), []).append(change)
     return found
 
 
 def _record(platform: str, account_id: str, one: Reconciled, now: datetime) -> dict[str, object]:
-    ours = one.own or one.against
+    ours, change = one.own or one.against, one.change
+    values = (
+        ("amount_before_micros", "amount_after_micros") if isinstance(change.before, int) else ("status_before", "status_after")
+    )
     return {
         "platform": platform,
         "account_id": account_id,
-        "event_key": one.change.event_key,
-        "date": one.change.date,
+        "event_key": change.event_key,
+        "date": change.date,
         "origin": one.origin,
-        "resource_type": "CAMPAIGN_BUDGET",
-        "resource_id": one.change.budget_id,
+        "resource_type": change.resource_type,
+        "resource_id": change.resource_id,
         "change_set_id": ours.change_set_id if ours else None,
         "change_id": ours.change_id if ours else None,
-        "amount_before_micros": one.change.amount_before_micros,
-        "amount_after_micros": one.change.amount_after_micros,
+        **dict(zip(values, (change.before or None, change.after or None), strict=True)),
         "is_fighting": one.is_fighting,
-        "changed_at": one.change.changed_at,
+        "changed_at": change.changed_at,
         "reconciled_at": now,
     }
 
@@ -68,26 +67,29 @@ def _tell(warehouse: Warehouse, run_date: date, platform: str, account_id: str, 
 
     record = partial(safety.record, warehouse, run_date=run_date, platform=platform, account_id=account_id)
     for one in found:
-        change = one.change
-        moved = f"budget {change.budget_id}: {change.amount_before_micros} to {change.amount_after_micros} micros"
+        key = one.change.event_key
         if one.origin == "not_in_log":
-            detail = f"{moved} is in our ledger but not in the platform's change log; look at the account [{change.event_key}]"
+            detail = f"{one.change.text} is in our ledger but not in the platform's change log; look at the account [{key}]"
             record(kind="change_not_in_log", severity="critical", detail=detail)
         elif one.against is not None:
-            detail = f"{moved} undoes our change {one.against.change_id}; talk to whoever did it [{change.event_key}]"
+            detail = f"{one.change.text} undoes our change {one.against.change_id}; talk to whoever did it [{key}]"
             record(kind="change_fought", severity="critical", detail=detail)
-    budgets = [r.change.budget_id for r in found if r.origin == "out_of_band" and not r.is_fighting]
-    if budgets:
-        detail = f"{len(budgets)} changes were made outside this system, budgets {', '.join(sorted(set(budgets)))}"
-        record(kind="out_of_band_change", severity="info", detail=f"{detail}; those of a day count in its cap (M3)")
+    others = [r.change for r in found if r.origin == "out_of_band" and not r.is_fighting]
+    if others:
+        detail = f"{len(others)} changes were made outside this system, of {_named(others)}"
+        record(kind="out_of_band_change", severity="info", detail=f"{detail}; those of a day count in its caps (M3)")
+
+
+def _named(changes: Sequence[LoggedChange]) -> str:
+    return ", ".join(sorted({change.text.split(":")[0] for change in changes}))
 
 
 def _freeze(warehouse: Warehouse, platform: str, account_id: str, fights: Sequence[Reconciled]) -> None:
     from tasks.core.switches import freeze
 
     if fights:
-        budgets = ", ".join(sorted({one.change.budget_id for one in fights}))
-        why = f"somebody moved back what we had changed: budget {budgets}; talk to them before the loop goes on"
+        what = _named([one.change for one in fights])
+        why = f"somebody moved back what we had changed: {what}; talk to them before the loop goes on"
         freeze(warehouse, platform, account_id, why=why, actor=ACTOR)
 
 
@@ -117,10 +119,13 @@ def run(warehouse: Warehouse, run_date: date) -> list[str]:
         began = own[0].at if own else until
         _tell(warehouse, run_date, platform, account_id, [r for r in new if r.change.changed_at >= began])
         records = [_record(platform, account_id, one, utc_now()) for one in found]
-        warehouse.merge(TABLE, pl.DataFrame(records, schema=load_contract(TABLE).polars_schema()))
+        frame = pl.DataFrame(records, schema=load_contract(TABLE).polars_schema())
+        # All days anew: a change that was missing in the log yesterday may have come.
+        days = [start + timedelta(days=n) for n in range(DAYS)]
+        warehouse.replace_partitions(TABLE, frame, partitions=days, where={"platform": platform, "account_id": account_id})
         count = {origin: sum(r.origin == origin for r in found) for origin in ("ours", "out_of_band", "not_in_log")}
         lines.append(
-            f"{platform}:{account_id}: {len(found)} budget changes in {DAYS} days: {count['ours']} ours, "
+            f"{platform}:{account_id}: {len(found)} changes in {DAYS} days: {count['ours']} ours, "
             f"{count['out_of_band']} by others ({sum(r.is_fighting for r in found)} against ours), "
             f"{count['not_in_log']} of ours missing in the platform's log; completeness {completeness(found):.0%}"
         )
@@ -132,8 +137,9 @@ def run(warehouse: Warehouse, run_date: date) -> list[str]:
 def command(run_date: date) -> None:
     """Compare the platforms' change logs of 30 days with the ledger.
 
-    Each budget change is ours, somebody else's, or ours and missing in the log. Changes of others are safety events and count in
-    the daily cap; one that undoes ours freezes the account until a person thaws it with `aelp2 kill --off`.
+    Each change of a budget's amount or an ad's status is ours, somebody else's, or ours and missing in the log. Changes of others
+    are safety events and count in the daily caps; one that undoes ours freezes the account until a person thaws it with
+    `aelp2 kill --off`.
 
     \b
     aelp2 reconcile-changes --run-date 2026-03-03
@@ -142,4 +148,4 @@ def command(run_date: date) -> None:
     from tasks.core.warehouse import open_warehouse
 
     lines = run(open_warehouse(load_settings()), run_date)
-    click.echo("\n".join(lines) if lines else f"no budget was changed in the last {DAYS} days, by anybody")
+    click.echo("\n".join(lines) if lines else f"no budget and no ad was changed in the last {DAYS} days, by anybody")

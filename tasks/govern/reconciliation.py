@@ -1,7 +1,7 @@
 """Which changes in an account are ours: the platform's change log against the ledger. Pure functions of rows.
 
-A change of ours takes the event of the same budget with the same amounts before and after that lies nearest in time, and each
-event is taken once. What is left in the log was made by others; what is left in the ledger never reached the log.
+A change of ours takes the event of the same budget or ad with the same values before and after that lies nearest in time, and
+each event is taken once. What is left in the log was made by others; what is left in the ledger never reached the log.
 """
 
 from __future__ import annotations
@@ -11,25 +11,37 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from tasks.core.changeset import Value
 from tasks.core.ledger import Row
 
 MATCH_WITHIN = timedelta(hours=6)  # the platform's clock and ours differ, and a lost answer is logged when it is found out
 LOG_DELAY = timedelta(hours=24)  # the platform's log may lag: only after that is an absent event missed
 FIGHT_WITHIN = timedelta(days=7)
+BUDGET, AD = "CAMPAIGN_BUDGET", "AD_GROUP_AD"
 _RECEIPTS = ("applied", "rolled_back")
 Origin = Literal["ours", "out_of_band", "not_in_log"]
 
 
 @dataclass(frozen=True)
 class LoggedChange:
-    """A budget change of the platform's log; amounts in micros, 0 where the budget was made or removed."""
+    """A change of the platform's log: of a budget's amount in micros (0 where it was made or removed), or of an ad's status.
+
+    ``resource_id`` of an ad is its ad group's id, ``~`` and its own.
+    """
 
     event_key: str
     date: date
-    budget_id: str
-    amount_before_micros: int
-    amount_after_micros: int
+    resource_type: str
+    resource_id: str
+    before: Value
+    after: Value
     changed_at: datetime
+
+    @property
+    def text(self) -> str:
+        """What was changed, for people."""
+        kind, unit = ("budget", " micros") if self.resource_type == BUDGET else ("ad", "")
+        return f"{kind} {self.resource_id}: {self.before} to {self.after}{unit}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Reconciled:
 
     @property
     def is_fighting(self) -> bool:
-        """True if it moved a budget back that we had moved."""
+        """True if it moved something back that we had moved."""
         return self.against is not None
 
 
@@ -51,12 +63,12 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
     """Every change of ``logged`` and every receipt of ``since`` ≤ time < ``until`` that has no event, oldest first.
 
     Args:
-        logged: the account's budget changes, in any order.
+        logged: the account's changes of budgets and ads, in any order.
         ledger: rows of the changefeed of the account.
         since: start of the time that ``logged`` covers.
         until: end of it; receipts of the last 24 h before it may still be on their way into the log.
     """
-    receipts = [r for r in ledger if r.event in _RECEIPTS and r.change_id and r.amount_before_micros != r.amount_after_micros]
+    receipts = [r for r in ledger if r.event in _RECEIPTS and r.change_id and _before(r) != _after(r)]
     owners = _owners(logged, receipts)
     found = [
         Reconciled(change, "ours", own=owners[change.event_key])
@@ -80,13 +92,13 @@ def completeness(found: Sequence[Reconciled]) -> float | None:
 
 def _owners(logged: Iterable[LoggedChange], receipts: Iterable[Row]) -> dict[str, Row]:
     """Event → our receipt. The nearest pairs first, so that a repeated change does not take another one's event."""
-    by_change: dict[tuple[str | None, int | None, int | None], list[Row]] = {}
+    by_change: dict[tuple[str, Value, Value], list[Row]] = {}
     for row in receipts:
-        by_change.setdefault((row.budget_id, row.amount_before_micros, row.amount_after_micros), []).append(row)
+        by_change.setdefault((_resource_id(row), _before(row), _after(row)), []).append(row)
     pairs = [
         (abs(change.changed_at - row.at), row.seq, change.event_key, row)
         for change in logged
-        for row in by_change.get((change.budget_id, change.amount_before_micros, change.amount_after_micros), ())
+        for row in by_change.get((change.resource_id, change.before, change.after), ())
     ]
     owners: dict[str, Row] = {}
     taken: set[int] = set()
@@ -98,20 +110,37 @@ def _owners(logged: Iterable[LoggedChange], receipts: Iterable[Row]) -> dict[str
 
 
 def _undone(change: LoggedChange, receipts: Iterable[Row]) -> Row | None:
-    """The newest change of ours of the seven days before that moved the budget the other way; None if there is none."""
-    direction = change.amount_after_micros - change.amount_before_micros
+    """The newest change of ours of the seven days before that moved the same thing the other way; None if there is none."""
     against = [
         row
         for row in receipts
-        if row.budget_id == change.budget_id
+        if _resource_id(row) == change.resource_id
         and timedelta(0) <= change.changed_at - row.at <= FIGHT_WITHIN
-        and direction * ((row.amount_after_micros or 0) - (row.amount_before_micros or 0)) < 0
+        and _is_opposite(change, row)
     ]
     return max(against, key=lambda r: r.seq, default=None)
 
 
+def _is_opposite(change: LoggedChange, row: Row) -> bool:
+    if isinstance(change.before, int) and isinstance(change.after, int):
+        return (change.after - change.before) * (int(_after(row)) - int(_before(row))) < 0
+    return change.after == _before(row)
+
+
+def _resource_id(row: Row) -> str:
+    """Of what the platform's log calls it; ids of budgets hold no ``~``."""
+    return row.budget_id or f"{row.adgroup_id}~{row.ad_id}"
+
+
+def _before(row: Row) -> Value:
+    return row.status_before or row.amount_before_micros or 0
+
+
+def _after(row: Row) -> Value:
+    return row.status_after or row.amount_after_micros or 0
+
+
 def _as_change(row: Row) -> LoggedChange:
     at = row.at.astimezone(UTC)
-    return LoggedChange(
-        f"ledger:{row.event_id}", at.date(), row.budget_id or "", row.amount_before_micros or 0, row.amount_after_micros or 0, at
-    )
+    kind = AD if row.ad_id else BUDGET
+    return LoggedChange(f"ledger:{row.event_id}", at.date(), kind, _resource_id(row), _before(row), _after(row), at)

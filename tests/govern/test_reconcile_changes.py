@@ -1,5 +1,6 @@
 """reconcile-changes: whose each budget change is, and what happens when somebody undoes ours."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tasks.core.ledger import Event, Ledger, Row
 from tasks.core.switches import flip, read_switches
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.govern import reconcile_changes
-from tasks.govern.reconciliation import LoggedChange, completeness, reconcile
+from tasks.govern.reconciliation import AD, BUDGET, LoggedChange, completeness, reconcile
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SINCE, UNTIL = NOW - timedelta(days=29), NOW + timedelta(hours=1)
@@ -25,7 +26,7 @@ TODAY = NOW.date()
 
 def logged(key: str, before: int, after: int, hours: float = 0.0, budget: str = "b1") -> LoggedChange:
     at = NOW + timedelta(hours=hours)
-    return LoggedChange(key, at.date(), budget, before, after, at)
+    return LoggedChange(key, at.date(), BUDGET, budget, before, after, at)
 
 
 def receipt(seq: int, before: int, after: int, hours: float = 0.0, event: str = "applied", budget: str = "b1") -> Row:
@@ -107,6 +108,39 @@ def test_our_own_rollback_is_no_fight() -> None:
     assert not any(r.is_fighting for r in found)
 
 
+def test_ads_are_matched_and_fought_over_like_budgets() -> None:
+    """Our pause takes its event; who enables the ad again fights, who pauses another one does not."""
+    own = replace(
+        receipt(1, 0, 0),
+        budget_id=None,
+        amount_before_micros=None,
+        amount_after_micros=None,
+        adgroup_id="g1",
+        ad_id="a1",
+        status_before="ENABLED",
+        status_after="PAUSED",
+    )
+
+    def switched(key: str, ad: str, before: str, after: str, hours: float) -> LoggedChange:
+        at = NOW + timedelta(hours=hours)
+        return LoggedChange(key, at.date(), AD, f"g1~{ad}", before, after, at)
+
+    events = [
+        switched("e1", "a1", "ENABLED", "PAUSED", 0.1),
+        switched("e2", "a1", "PAUSED", "ENABLED", 2),
+        switched("e3", "a2", "ENABLED", "PAUSED", 2),
+    ]
+    found = reconcile(events, [own], SINCE, UNTIL)
+    assert [(r.change.event_key, r.origin, r.is_fighting) for r in found] == [
+        ("e1", "ours", False),
+        ("e2", "out_of_band", True),
+        ("e3", "out_of_band", False),
+    ]
+    assert found[1].change.text == "ad g1~a1: PAUSED to ENABLED"
+    (missing,) = reconcile([], [replace(own, at=NOW - timedelta(hours=30))], SINCE, UNTIL)
+    assert (missing.origin, missing.change.resource_id, missing.change.before) == ("not_in_log", "g1~a1", "ENABLED")
+
+
 amounts = st.sampled_from([100, 105, 110])
 moves = st.tuples(amounts, amounts, st.floats(-48, 48), st.sampled_from(["b1", "b2"])).filter(lambda m: m[0] != m[1])
 
@@ -124,7 +158,7 @@ def test_every_event_and_every_old_receipt_is_accounted_for_once(events: list[An
     assert {r.seq for r in rows if r.at < UNTIL - timedelta(hours=24)} <= set(owners)
     for r in in_log:
         if r.own:
-            assert (r.own.budget_id, r.own.amount_before_micros) == (r.change.budget_id, r.change.amount_before_micros)
+            assert (r.own.budget_id, r.own.amount_before_micros) == (r.change.resource_id, r.change.before)
 
 
 @pytest.fixture
@@ -149,7 +183,7 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehous
     return store
 
 
-def log(store: DuckDBWarehouse, key: str, before: int, after: int, at: datetime) -> None:
+def log(store: DuckDBWarehouse, key: str, before: int, after: int, at: datetime, **other: object) -> None:
     event = {
         "platform": "google_ads",
         "account_id": "1",
@@ -165,6 +199,8 @@ def log(store: DuckDBWarehouse, key: str, before: int, after: int, at: datetime)
         "amount_after_micros": after,
         "loaded_at": at,
     }
+    if other:
+        event |= {"amount_after_micros": None, "status_before": "ENABLED", "status_after": "PAUSED"} | other
     store.insert_new(
         "ads.ads_change_events", pl.DataFrame([event], schema=load_contract("ads.ads_change_events").polars_schema())
     )
@@ -183,7 +219,7 @@ def events(store: DuckDBWarehouse) -> list[tuple[str, str]]:
 
 def test_all_ours_is_quiet(warehouse: DuckDBWarehouse) -> None:
     """Completeness 100 %, no safety event, no freeze."""
-    assert "1 budget changes in 30 days: 1 ours, 0 by others" in run()
+    assert "1 changes in 30 days: 1 ours, 0 by others" in run()
     assert "completeness 100%" in run()
     assert events(warehouse) == []
     assert read_switches(warehouse) == {}
@@ -208,7 +244,7 @@ def test_a_crash_after_the_freeze_is_made_good(warehouse: DuckDBWarehouse, monke
     """Killed before the table is written: the account is frozen; the next run writes the table and freezes no second time."""
     log(warehouse, "e2", 105, 100, NOW + timedelta(hours=2))
     with monkeypatch.context() as patch:
-        patch.setattr(DuckDBWarehouse, "merge", lambda *_a: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(DuckDBWarehouse, "replace_partitions", lambda *_a, **_k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             reconcile_changes.run(warehouse, TODAY)
     first = read_switches(warehouse)["google_ads:1"]
@@ -231,8 +267,30 @@ def test_edits_that_are_no_fight_are_told_once_together(warehouse: DuckDBWarehou
     assert read_switches(warehouse) == {}
 
 
+def test_a_change_that_comes_late_into_the_log_is_missed_no_longer(warehouse: DuckDBWarehouse) -> None:
+    """Missing after two days; when its event is there, one row is left and it is ours."""
+    warehouse.delete("ads.ads_change_events", column="change_event_id", values=["e1"])
+    later = TODAY + timedelta(days=2)
+    assert "1 of ours missing" in run(later)
+    log(warehouse, "e1", 100, 105, NOW)
+    assert "0 of ours missing" in run(later)
+    frame = warehouse.query("SELECT event_key, origin FROM control.change_reconciliation")
+    assert frame.rows() == [("e1", "ours")]
+
+
+def test_a_switched_ad_is_read_from_the_log(warehouse: DuckDBWarehouse) -> None:
+    """An ad that somebody pauses is told and written down with its statuses."""
+    log(warehouse, "e2", 0, 0, NOW + timedelta(hours=2), resource_type=AD, resource_id="g1~a1", amount_before_micros=None)
+    run()
+    (detail,) = warehouse.query("SELECT detail FROM control.safety_events")["detail"]
+    assert "1 changes were made outside this system, of ad g1~a1" in detail
+    columns = "amount_before_micros, amount_after_micros, status_before, status_after"
+    frame = warehouse.query(f"SELECT {columns} FROM control.change_reconciliation WHERE event_key = 'e2'")
+    assert frame.rows() == [(None, None, "ENABLED", "PAUSED")]
+
+
 def test_nobody_changed_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quiet account is not an error."""
     monkeypatch.setenv("AELP2_BACKEND", "duckdb")
     monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
-    assert "no budget was changed" in run()
+    assert "no budget and no ad was changed" in run()
