@@ -39,9 +39,15 @@ MAY_DIFFER = {
     ("control.canary_changes", "row_hash"): "the same",
     ("control.ledger_anchors", "row_hash"): "the same",
 }
-# The jobs of this run may write these, but nothing in it is bad, a control variable or an experiment.
+# The jobs of this run may write these, but nothing in it is bad, acknowledged, a control variable or an experiment.
 # No ad is switched in this loop: tests/loop/test_ads.py does that.
-EMPTY = {"ads.business_controls", "control.quarantine", "models.mmm_lift_tests", "control.canary_ads_snapshot"}
+EMPTY = {
+    "ads.business_controls",
+    "control.quarantine",
+    "control.canary_ads_snapshot",
+    "control.drift_acknowledgements",
+    "models.mmm_lift_tests",
+}
 
 
 @dataclass
@@ -70,7 +76,9 @@ class Loop:
         self.job("validate-tables")
 
     def apply(self) -> str:
-        """Plan, have it approved, apply; the id of the change set."""
+        """Check what plan and readiness ask for, plan, have it approved, apply; the id of the change set."""
+        self.job("check-drift")
+        self.job("evaluate-fidelity")
         self.job("validate-tables", "--for", "plan-budgets")
         self.job("plan-budgets")
         self.job("request-approval")
@@ -144,7 +152,7 @@ def go(folder: Path, backend: dict[str, str], pool: ProcessPoolExecutor, salt: P
         }
         loop = Loop(folder, sandbox, pool, sandbox.env | backend | own)
         loop.whole()
-    (report,) = (folder / "reports").glob("*.html")
+    (report,) = (folder / "reports").glob("report-*.html")
     tables = {contract.name: rows_of(contract, backend) for contract in all_contracts()}
     return Left(tables, loop.said, report.read_text(encoding="utf-8"))
 
