@@ -105,7 +105,7 @@ def read_ads(warehouse: Warehouse, run_date: date, ledger: Sequence[Row]) -> Ads
                 watch=verdicts[-1] if verdicts else None,
             )
         )
-    decided = warehouse.query_file("control/report_ad_decisions/query.sql", {**window, "most_rows": _MOST_HELD})
+    decided = warehouse.query_file("control/report_ad_decisions/query.sql", window | {"most_rows": _MOST_HELD})
     return Ads(tuple(made), decided)
 
 

@@ -106,7 +106,7 @@ def read_bandits(warehouse: Warehouse, run_date: date) -> Bandits:
     window = {"start_date": run_date - timedelta(days=_WINDOW_DAYS), "run_date": run_date}
     explored_from = {"start_date": run_date - timedelta(days=EXPLORED_DAYS), "run_date": run_date}
     return Bandits(
-        arms=warehouse.query_file("models/report_arms/query.sql", {**window, "most_groups": MOST_GROUPS}),
+        arms=warehouse.query_file("models/report_arms/query.sql", window | {"most_groups": MOST_GROUPS}),
         totals=warehouse.query_file("models/report_arm_totals/query.sql", window),
         explored=warehouse.query_file("models/report_exploration/query.sql", explored_from),
     )
