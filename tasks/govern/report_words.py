@@ -103,7 +103,7 @@ AD_STATUSES = {
     "ENABLED": ("enabled", "good"),
     "PAUSED": ("paused", "wait"),
     "parent_paused": ("enabled, but paused above it", "warn"),
-    "unknown": ("not among the loaded ads", "warn"),
+    "unknown": ("not loaded", "warn"),
 }
 AD_SET_STATES = {"shadow": ("proposed only: shadow mode", "wait")}  # beside those of STATES
 AD_OUTCOMES = {
