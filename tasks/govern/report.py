@@ -25,13 +25,15 @@ from tasks.core.cli_options import run_date_option
 def command(run_date: date, source: str, target: str | None, change_set_id: str | None, out: Path | None) -> None:
     """Write one self-contained HTML page about the run; where several accounts have a plan, one for each.
 
-    Headline and plain answers first; then response curves with intervals, current against optimal against proposed spend, fit and
-    holdout, health verdict, the change log with hashes, predicted against realised. No scripts and no links to anywhere: it can
-    be mailed as it is. Of several pages each has the account's id in its file name.
+    Headline, plain answers and readiness first; then ads that are switched, changes by others, arms and what exploring costs;
+    response curves with intervals, current against optimal against proposed spend, fit and holdout, health verdict, the change
+    log with hashes, predicted against realised. No scripts and no links to anywhere: it can be mailed
+    as it is. Of several pages each has the account's id in its file name.
 
     \b
     Example: aelp2 report --run-date 2026-03-01
     """
+    from tasks.core.policy import load_policy
     from tasks.core.report_store import store, write_file
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
@@ -39,13 +41,14 @@ def command(run_date: date, source: str, target: str | None, change_set_id: str 
     from tasks.govern.report_page import render
 
     settings = load_settings()
-    warehouse = open_warehouse(settings)
+    warehouse, policy = open_warehouse(settings), load_policy(settings)
     sets = [] if change_set_id else newest_sets(warehouse, run_date, source)
     pages: dict[str | None, str] = {one["change_set_id"]: f"-{one['account_id']}" for one in sets}
     if len(pages) < 2:
         pages = {change_set_id: ""}  # the newest, if none was asked for
     for set_id, ending in pages.items():
-        page = render(read_report(warehouse, run_date=run_date, source=source, target=target, change_set_id=set_id))
+        found = read_report(warehouse, run_date=run_date, source=source, target=target, change_set_id=set_id, policy=policy)
+        page = render(found)
         name = f"report-{source}-{run_date.isoformat()}{ending}.html"
         where = store(settings.report_dir, name, page) if out is None else write_file(out.with_stem(out.stem + ending), page)
         click.echo(f"report written: {where}")

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.errors import JobError
 from tasks.core.ledger import Ledger, Row, SetHistory
 from tasks.core.switches import Switch, read_switches
+from tasks.govern.report_ads import Ads, read_ads
+from tasks.govern.report_arms import Bandits, read_bandits
 from tasks.govern.report_journeys import Journeys, read_journeys
+from tasks.govern.report_others import Others, read_others
+from tasks.govern.report_readiness import Readiness, read_readiness
 from tasks.govern.report_trust import Trust, read_trust
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from tasks.core.policy import Policy
     from tasks.core.warehouse import Warehouse
 
 _DAILY_WINDOW_DAYS = 91
@@ -100,6 +105,11 @@ class Report:
     safety: pl.DataFrame
     journeys: Journeys
     trust: Trust
+    readiness: Readiness
+    bandits: Bandits
+    ads: Ads
+    others: Others
+    policy: Policy | None = None  # what is asked of exploration; None where the caller does not say
 
     @property
     def currency(self) -> str:
@@ -112,6 +122,11 @@ class Report:
     def target(self) -> str:
         """Outcome that the model is about; the plan too, as it is read for the same one."""
         return str(self.model.run["target"]) if self.model else "new_customers"
+
+    @property
+    def account(self) -> tuple[str, str] | None:
+        """Platform and id of the account whose plan the page tells of."""
+        return (self.plan.change_set["platform"], self.plan.change_set["account_id"]) if self.plan else None
 
     @property
     def is_advice(self) -> bool:
@@ -160,7 +175,13 @@ def newest_sets(warehouse: Warehouse, run_date: date, source: str) -> list[dict[
 
 
 def read_report(
-    warehouse: Warehouse, *, run_date: date, source: str, target: str | None = None, change_set_id: str | None = None
+    warehouse: Warehouse,
+    *,
+    run_date: date,
+    source: str,
+    target: str | None = None,
+    change_set_id: str | None = None,
+    policy: Policy | None = None,
 ) -> Report:
     """Everything the page needs, about ``change_set_id`` or the newest change set.
 
@@ -179,7 +200,9 @@ def read_report(
     histories = {one["change_set_id"]: _history(one["change_set_id"], rows) for one in sets}
     plan = _read_plan(warehouse, run_date, chosen, histories[chosen["change_set_id"]]) if chosen else None
     model = _read_model(warehouse, run_date, source, target or (_target_of(warehouse, plan) if plan else None))
-    if model is None and not sets and decisions.is_empty():
+    ads, bandits = read_ads(warehouse, run_date, rows), read_bandits(warehouse, run_date)
+    has_ads = source == "platforms" and bool(ads.sets or bandits.arms.height)
+    if model is None and not sets and decisions.is_empty() and not has_ads:
         raise JobError(
             f"nothing to report for source {source!r} up to {run_date}: no MMM run and no plan. "
             f"Run aelp2 fit-mmm --source {source} --run-date {run_date} first"
@@ -199,6 +222,11 @@ def read_report(
         safety=warehouse.query_file("control/report_safety/query.sql", health_from),
         journeys=read_journeys(warehouse, run_date),
         trust=read_trust(warehouse, run_date),
+        readiness=read_readiness(warehouse, run_date),
+        bandits=bandits,
+        ads=ads,
+        others=read_others(warehouse, run_date),
+        policy=policy,
     )
 
 

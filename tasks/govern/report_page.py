@@ -12,11 +12,16 @@ from markupsafe import Markup
 
 from tasks.core.log import redact
 from tasks.core.money import MICROS
+from tasks.govern import report_ads as ads
+from tasks.govern import report_arm_charts as arm_charts
+from tasks.govern import report_arms as arms
 from tasks.govern import report_charts as charts
 from tasks.govern import report_facts as facts
 from tasks.govern import report_flow
 from tasks.govern import report_journey_charts as journey_charts
 from tasks.govern import report_journeys as journeys
+from tasks.govern import report_others as others
+from tasks.govern import report_readiness as readiness
 from tasks.govern import report_story as story
 from tasks.govern import report_trust as trust
 from tasks.govern import report_words as words
@@ -61,6 +66,10 @@ def render(report: Report) -> str:
         cac=_cac(report),
         came=_came(report),
         trust=_trust(report),
+        ready=_ready(report),
+        arms=_arms(report),
+        ads=_ads(report),
+        others=_others(report),
     )
 
 
@@ -183,3 +192,41 @@ def _trust(report: Report) -> dict[str, Any]:
     if weeks.height:
         found["picture"] = charts.fit(weeks, outcome=_unit(report))
     return found
+
+
+def _ready(report: Report) -> dict[str, Any]:
+    """The card of each account, of many the first ones; a sheet is not changed, so it needs no verdict."""
+    if report.is_advice:
+        return {}
+    cards = readiness.cards(report.readiness, report.run_date, report.account)
+    rest = cards[readiness.MOST_ACCOUNTS :]
+    ready = sum(card.state == "ready" for card in rest)
+    return {"cards": cards[: readiness.MOST_ACCOUNTS], "more": len(rest), "more_ready": ready} if cards else {}
+
+
+def _arms(report: Report) -> dict[str, Any]:
+    """Facts and pictures of the arms, and the exploration accounts."""
+    if report.is_advice:
+        return {}
+    found: dict[str, Any] = {"target": float(report.policy.exploration_pct) / 100 if report.policy else None}
+    if shown := arms.shown(report.bandits, report.account):
+        found["shown"] = shown
+        found["groups"] = [(group, arm_charts.cost_intervals(group)) for group in shown.groups]
+    if explored := arms.exploration(report.bandits, report.run_date, report.account):
+        found["explored"] = explored
+    return found
+
+
+def _ads(report: Report) -> dict[str, Any]:
+    """The newest set of ads of each account, the others, and what the newest plans left alone."""
+    if report.is_advice:
+        return {}
+    shown, rest = ads.shown(report.ads, report.account)
+    held = ads.held(report.ads, report.account)
+    return {"sets": shown, "rest": rest, "held": held} if shown or held else {}
+
+
+def _others(report: Report) -> list[others.Found]:
+    """Changes by others, account by account."""
+    currencies = {(row["platform"], row["account_id"]): row["currency_code"] for row in report.readiness.accounts.to_dicts()}
+    return [] if report.is_advice else others.found(report.others, currencies, report.account)

@@ -31,7 +31,9 @@ def headline(report: Report) -> str:
     if report.plan is None:
         if report.decisions.height:
             return f"No budget change on {words.day(report.decisions['run_date'][0])}"
-        is_failed = report.model is not None and report.model.verdict == "FAIL"
+        if report.model is None:
+            return "No model and no budget plan yet"
+        is_failed = report.model.verdict == "FAIL"
         return "The model failed its review, so there is no plan" if is_failed else "A model, but no budget plan yet"
     sums = totals(report.plan)
     moved = sums.ups or sums.downs
@@ -75,7 +77,8 @@ def _what(report: Report) -> Answer:
     question = "What was proposed?"
     if report.plan is None:
         if report.decisions.is_empty():
-            return Answer(question, "Nothing yet", "No budget plan has been made so far; this page shows the model.", "wait")
+            what = "the model" if report.model else "what is known of the ads"
+            return Answer(question, "Nothing yet", f"No budget plan has been made so far; this page shows {what}.", "wait")
         count = words.plural(report.decisions.height, "channel" if report.is_advice else "budget")
         day = words.day(report.decisions["run_date"][0])
         return Answer(question, "No change", f"The plan of {day} leaves all {count} as they are.", "wait")

@@ -70,6 +70,65 @@ FIDELITY_METRICS = {
     "ks": "Gap between what came and its forecast (KS)",
     "coverage_90": "Inside the 90 % interval, at least",
 }
+READY = {
+    "ready": ("ready", "good"),
+    "not_ready": ("not ready", "bad"),
+    "outdated": ("not assessed today", "warn"),
+    "not_assessed": ("not assessed", "warn"),
+}
+READY_RESULTS = {True: ("✓ in order", "good"), False: ("✗ stands in the way", "bad")}
+READY_CHECKS = {
+    "freshness": "Is the data fresh?",
+    "gates": "Did the data pass its checks?",
+    "model": "Is a reviewed model in force?",
+    "drift": "Is the data still like before?",
+    "fidelity": "Did predictions come true?",
+    "incidents": "Is no change set left half done?",
+    "switches": "Is nothing stopped or frozen?",
+    "ledger": "Does the change log verify?",
+    "approvals": "Is no old question open?",
+}
+ARM_ROLES = {
+    "leads": ("leads its group", "good"),
+    "kept_last": ("too dear, kept as the last one", "bad"),
+    "dropped": ("dropped: too dear", "bad"),
+    "dear": ("too dear, ends its minimum sample", "bad"),
+    "fatigued": ("tired", "warn"),
+    "trial": ("on trial: too little spent to judge", "wait"),
+    "explored": ("explored", "wait"),
+    "unpaid": ("gets nothing today", "wait"),
+    "undecided": ("not decided about", "wait"),
+}
+AD_STATUSES = {
+    "ENABLED": ("enabled", "good"),
+    "PAUSED": ("paused", "wait"),
+    "parent_paused": ("enabled, but paused above it", "warn"),
+    "unknown": ("not loaded", "warn"),
+}
+AD_SET_STATES = {"shadow": ("proposed only: shadow mode", "wait")}  # beside those of STATES
+AD_OUTCOMES = {
+    "untouched": ("not switched", "wait"),
+    "mutate_intended": ("sent, no answer written down", "warn"),
+    "applied": ("switched, not verified yet", "wait"),
+    "verified": ("switched and read back", "good"),
+    "rollback_intended": ("being switched back", "warn"),
+    "rolled_back": ("switched back", "bad"),
+    "failed": ("the platform refused", "bad"),
+    "blocked": ("found otherwise, a person must look", "bad"),
+}
+AD_CONSTRAINTS = {
+    "kept": "kept as they are",
+    "already": "already as wanted",
+    "ad_gone": "not among the loaded ads",
+    "status": "neither enabled nor paused",
+    "account_frozen": "account frozen",
+    "other_set": "another set is open in the ad group",
+    "paused_by_a_person": "paused by a person",
+    "last_enabled_ad": "last enabled ad of the group",
+    "campaign": "moved to another campaign",
+    "ad_changes_per_day": "the cap on switches a day",
+}
+RESOURCES = {"CAMPAIGN_BUDGET": "Budget", "AD_GROUP_AD": "Ad", "AD_GROUP": "Ad group", "CAMPAIGN": "Campaign"}
 SEVERITIES = {"info": "wait", "warning": "warn", "critical": "bad"}
 LOADS = {"succeeded": "good", "running": "warn", "warning": "warn", "failed": "bad", "critical": "bad"}
 GUARDRAILS = {
@@ -179,6 +238,12 @@ def constraint(code: str) -> str:
     """What kept a budget from moving further, for example ``step_cap_5_pct`` → ``5 % a step``."""
     step = re.fullmatch(r"step_cap_(.+)_pct", code)
     return f"{step[1]} % a step" if step else CONSTRAINTS.get(code, code.replace("_", " "))
+
+
+def ad_constraint(decision: str, code: str) -> str:
+    """What became of a bandit's decision about an ad, for example ``last enabled ad of the group``."""
+    proposed = {"enable": "proposed to be enabled", "pause": "proposed to be paused"}
+    return proposed.get(decision) or AD_CONSTRAINTS.get(code, code.replace("_", " "))
 
 
 def guardrail(name: str) -> str:

@@ -3,15 +3,19 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_world import PLANNED, RUN_DATE, ReportWorld
+from bandit_rows import OFF, ON, account, ad_decision, ad_set, apply_ads, approve_ads, bandits, delivered, propose_ads, statuses
+from report_world import ACCOUNT, PLANNED, RUN_DATE, ReportWorld
 from website_rows import website
 
+from tasks.core.policy import Policy
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.govern.assess_readiness import write
+from tasks.govern.readiness import Account, Check, verdict
 from tasks.govern.report_data import read_report
 from tasks.govern.report_page import render
 
@@ -62,7 +66,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A page with everything on it, and one with the model only."""
+    """A page with everything on it, one with the model only, and one about ads and what guards the account."""
     folder = tmp_path_factory.mktemp("pages")
     made: dict[str, Path] = {}
     with pytest.MonkeyPatch.context() as environment:
@@ -78,11 +82,44 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         world.loads("quota exceeded, retry in 40,591 s")
         website(world)
         made["full"] = _write(world, folder / "full.html", RUN_DATE)
+        guarded = ReportWorld(DuckDBWarehouse(folder / "guarded.duckdb"), environment)
+        ads(guarded)
+        made["ads"] = _write(guarded, folder / "ads.html", RUN_DATE)
     return made
 
 
+def ads(world: ReportWorld) -> None:
+    """Long ids as a platform has them: arms, exploration, a set that was applied, readiness with a red check, edits by others."""
+    world.plan()
+    account(world)
+    arms = {"710000012345": (40.0, 2000.0), "710000012346": (6.0, 300.0), "710000012347": (4.0, 1800.0)}
+    for back in range(11):
+        day = RUN_DATE - timedelta(days=back)
+        bandits(world, arms, group="150000012345", day=day)
+        bandits(world, dict(list(arms.items())[:2]), group="150000012346", day=day, is_fatigued=True, fatigue_reason="CTR −41 %")
+        delivered(world, day, dict(zip(arms, (100, 11, 30), strict=True)), group="150000012345")
+    statuses(world, [(ad, OFF if ad.endswith("7") else ON) for ad in arms], group="150000012345")
+    made = ad_set()
+    propose_ads(world, made)
+    approve_ads(world, made)
+    apply_ads(world, made)
+    ad_decision(world, "710000012348", "hold", "last_enabled_ad", "M13 last_enabled_ad: " + "long words " * 20)
+    checks = [
+        Check("drift", False, "1 critical, first cost: " + "long words " * 20),
+        Check("model", True, "run mmm-0123456789abcdef"),
+    ]
+    write(world.warehouse, RUN_DATE, {Account("google_ads", ACCOUNT, RUN_DATE, RUN_DATE): [*checks, verdict(checks)]})
+    row = {"platform": "google_ads", "account_id": ACCOUNT, "date": PLANNED, "resource_type": "CAMPAIGN_BUDGET"}
+    row |= {"event_key": "e1", "origin": "out_of_band", "resource_id": "7001", "amount_before_micros": 10**9, "is_fighting": True}
+    row |= {"change_id": "google_ads-2000000001-2026-02-26-7001", "amount_after_micros": 2 * 10**9}
+    world.put(
+        "control.change_reconciliation", row | {"changed_at": world.at(PLANNED, 15), "reconciled_at": world.at(RUN_DATE, 6)}
+    )
+
+
 def _write(world: ReportWorld, path: Path, run_date: date) -> Path:
-    path.write_text(render(read_report(world.warehouse, run_date=run_date, source="platforms")), encoding="utf-8")
+    page = render(read_report(world.warehouse, run_date=run_date, source="platforms", policy=Policy()))
+    path.write_text(page, encoding="utf-8")
     return path
 
 
@@ -120,7 +157,7 @@ def show(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
         context.close()
 
 
-@pytest.mark.parametrize("name", ["full", "model"])
+@pytest.mark.parametrize("name", ["full", "model", "ads"])
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_the_page_fits_every_screen_and_calls_nobody(
     show: Any, files: dict[str, Path], name: str, width: int, scheme: str
@@ -141,6 +178,24 @@ def test_every_text_stands_out_from_its_ground(show: Any, width: int, scheme: st
     assert seen > 200
     grounds = {"light": "rgb(244, 246, 248)", "dark": "rgb(17, 21, 27)"}
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == grounds[scheme]
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_sections_about_ads_can_be_read(show: Any, width: int, scheme: str) -> None:
+    """All four are there; their text stands out, arms are drawn large enough, and no label lies on another."""
+    page = show("ads", width, scheme).page
+    headings = page.evaluate("[...document.querySelectorAll('h2')].map(h => h.textContent)")
+    assert set(headings) >= {
+        "May the accounts be changed today?",
+        "Ads to enable and to pause",
+        "Changes by others",
+        "Which ads serve, and what exploring costs",
+    }
+    assert page.evaluate(_CONTRAST)[1] == []
+    pictures = [p for p in page.evaluate(_PICTURES) if p["label"].startswith("Cost of a conversion")]
+    assert len(pictures) == 2
+    assert [p for p in pictures if p["height"] < 120 or p["width"] < 200 or not 0.9 <= p["scale"] <= 1.01] == []
+    assert page.evaluate(_OVERLAPS) == []
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])

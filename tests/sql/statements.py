@@ -49,6 +49,7 @@ VALUES: dict[str, object] = {
     "id_kind": "gclid",
     "unit_id_kind": "person_id",
     "lookback_days": 90,
+    **dict.fromkeys(("most_rows", "most_groups"), 5),
     "outcome_days": 28,
     "active_days": 30,
     "ids": ["x"],
