@@ -52,7 +52,7 @@ def _record(platform: str, account_id: str, one: Reconciled, now: datetime) -> d
         "resource_id": change.resource_id,
         "change_set_id": ours.change_set_id if ours else None,
         "change_id": ours.change_id if ours else None,
-        **dict(zip(values, (change.before or None, change.after or None), strict=True)),
+        **{name: None if value == "" else value for name, value in zip(values, (change.before, change.after), strict=True)},
         "is_fighting": one.is_fighting,
         "changed_at": change.changed_at,
         "reconciled_at": now,

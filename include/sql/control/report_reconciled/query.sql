@@ -4,7 +4,8 @@
 -- Why: a change that is not ours must be seen by a person, with who made it as far as the log tells.
 SELECT
   r.platform, r.account_id, r.event_key, r.date, r.origin, r.resource_type, r.resource_id, r.change_id, r.amount_before_micros,
-  r.amount_after_micros, r.is_fighting, r.changed_at, e.client_type, e.actor_hash, e.status_before, e.status_after,
+  r.amount_after_micros, r.is_fighting, r.changed_at, r.status_before, r.status_after, e.client_type,
+  e.actor_hash,
   COUNT(*) OVER (PARTITION BY r.platform, r.account_id, r.origin) AS alike
 FROM control.change_reconciliation AS r
 LEFT JOIN ads.ads_change_events AS e
