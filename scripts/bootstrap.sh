@@ -27,7 +27,7 @@ uv() { UV_PYTHON="$("$python" -c 'import sys; print(sys.executable)')" UV_PYTHON
 stamp=$(cat uv.lock pyproject.toml scripts/bootstrap.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
   echo "Setting up .venv (jobs and tests) …"
-  uv sync --quiet --locked --extra ads --extra mmm --extra learn --extra report --extra lab --extra identity
+  uv sync --quiet --locked --extra ads --extra mmm --extra learn --extra report --extra lab --extra identity --extra flags
   echo "$stamp" >.venv/.stamp
 fi
 if [ "$(cat .venv-airflow/.stamp 2>/dev/null)" != "$stamp" ]; then

@@ -40,6 +40,7 @@ _SETS, _LEDGER, _ANCHORS, _SWITCH = (
 _READINESS = "control.readiness"
 _APPEND = (_LEDGER, _ANCHORS)  # a row of the changefeed and where the chain ended with it
 _SAFETY = "control.safety_events"
+_FLAGS = "control.flag_exposures"
 _SNAPSHOTS = ("control.canary_budgets_snapshot", "control.canary_ads_snapshot")
 _EVENTS, _FORGOTTEN = "gaelp_users.server_events", "gaelp_users.forgotten_ids"
 _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
@@ -255,7 +256,7 @@ JOBS: dict[str, Job] = {
             _LEDGER,
             "control.ingest_runs",
         ),
-        writes=(_SETS, "control.budget_proposals", "control.plan_decisions", *_APPEND),
+        writes=(_SETS, "control.budget_proposals", "control.plan_decisions", _FLAGS, *_APPEND),
     ),
     "choose-arms": Job(
         "tasks.decide.choose_arms",
@@ -276,7 +277,7 @@ JOBS: dict[str, Job] = {
             _SWITCH,
             _LEDGER,
         ),
-        writes=(_SETS, "control.ad_decisions", *_APPEND),
+        writes=(_SETS, "control.ad_decisions", _FLAGS, *_APPEND),
     ),
     "plan-audiences": Job(
         "tasks.decide.plan_audiences",
@@ -308,19 +309,19 @@ JOBS: dict[str, Job] = {
         "tasks.act.snapshot_budgets",
         "Read the budgets (or ads) of the approved change set as they stand now.",
         reads=(_SETS, "control.approvals", _SWITCH, _READINESS, _LEDGER),
-        writes=(*_SNAPSHOTS, *_APPEND, _SAFETY),
+        writes=(*_SNAPSHOTS, *_APPEND, _SAFETY, _FLAGS),
     ),
     "validate-changes": Job(
         "tasks.act.validate_changes",
         "Ask the platform to check the changes without making them.",
         reads=(_SETS, "control.approvals", _SWITCH, _READINESS, _LEDGER),
-        writes=(*_APPEND, _SAFETY),
+        writes=(*_APPEND, _SAFETY, _FLAGS),
     ),
     "apply-changes": Job(
         "tasks.act.apply_changes",
         "Apply the approved change set, at most once, and read it back.",
         reads=(_SETS, "control.approvals", *_SNAPSHOTS, _SWITCH, _READINESS, *_APPEND),
-        writes=(*_APPEND, _SAFETY),
+        writes=(*_APPEND, _SAFETY, _FLAGS),
         mutates=True,
     ),
     "verify-changes": Job(

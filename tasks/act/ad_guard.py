@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tasks.act.guard import is_to_come, open_elsewhere, used_in_a_day
 from tasks.core import ad_rules, caps
+from tasks.core.ad_rules import change_violations as ad_violations
 from tasks.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def set_violations(context: Context, change_set: AdStatusSet, live: LiveAds, now
     rest = [c for c in change_set.changes if is_to_come(history.change_state(c.change_id), c, live)]
     found = [v for change in rest for v in _violations(context, change_set, change, live, rest)]
     used = used_in_a_day(context, change_set, live.logged, now, rest)
-    return found + ad_rules.daily_violations(len(rest), used, context.policy)
+    return found + ad_rules.daily_violations(len(rest), used, context.tightened(change_set).policy)
 
 
 def change_violations(
@@ -59,20 +60,20 @@ def change_violations(
     """The same for one change at the moment of its mutation: nothing counts as done that is not there."""
     found = _violations(context, change_set, change, live, [change])
     used = used_in_a_day(context, change_set, live.logged, now, [change])
-    return found + ad_rules.daily_violations(1, used, context.policy)
+    return found + ad_rules.daily_violations(1, used, context.tightened(change_set).policy)
 
 
 def restore_violations(change: AdChange, live: LiveAds) -> list[caps.Violation]:
     """M13 for the undoing of ``change``."""
     back = dataclasses.replace(change, status_before=change.status_after, status_after=change.status_before)
-    return ad_rules.change_violations(back, list(live.ads.values()), [back])
+    return ad_violations(back, list(live.ads.values()), [back])
 
 
 def _violations(
     context: Context, change_set: AdStatusSet, change: AdChange, live: LiveAds, switches: Collection[AdChange]
 ) -> list[caps.Violation]:
     ads: Sequence[AdState] = list(live.ads.values())
-    found = ad_rules.change_violations(change, ads, switches)
+    found = ad_violations(change, ads, switches)
     other = open_elsewhere(context, change_set, adgroup_id=change.adgroup_id)
     if other:
         found.append(caps.Violation("M7", "under_watch", f"{change.what}: the ad group is in the open canary {other}"))

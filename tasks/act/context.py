@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,8 @@ from tasks.core.ledger import Event, Ledger, Row
 
 if TYPE_CHECKING:
     from tasks.act.stored import StoredSet
-    from tasks.core.changeset import AnyChange
+    from tasks.core.changeset import AnyChange, AnySet
+    from tasks.core.flags import AccountFlags, Tightened
     from tasks.core.policy import Policy
     from tasks.core.settings import Settings
     from tasks.core.warehouse import Warehouse
@@ -48,6 +50,16 @@ class Context:
     def ledger(self) -> Ledger:
         """The changefeed in the warehouse."""
         return Ledger(self.warehouse)
+
+    @cached_property
+    def _flags(self) -> AccountFlags:
+        from tasks.core.flags import AccountFlags
+
+        return AccountFlags(self.settings, self.warehouse)
+
+    def tightened(self, of: StoredSet | AnySet) -> Tightened:
+        """The policy as feature flags tighten it for the account of the set. The flags are read once a job."""
+        return self._flags.tightened(self.policy, of.platform, of.account_id, of.run_date)
 
     def platform(self, name: str) -> Platform:
         """The adapter of platform ``name``, opened once."""

@@ -140,6 +140,8 @@ def check_authority(context: Context, stored: StoredSet, now: datetime, *, state
     change_set = stored.verified()
     reasons = live_reasons(context, stored) + switch_reasons(context, stored)
     reasons += approval_reasons(context, stored, change_set, now) + readiness_reasons(context, stored, now)
+    if frozen_why := context.tightened(stored).frozen_why:
+        reasons.append(f"account {account_scope(stored.platform, stored.account_id)} is frozen: {frozen_why}")
     state, allowed = context.ledger.history(stored.change_set_id).state, tuple(states)
     if state not in allowed:
         reasons.append(f"it is {state or 'not proposed'!r} in the ledger; this step needs {' or '.join(allowed)}")
@@ -155,11 +157,12 @@ def set_violations(context: Context, change_set: ChangeSet, live: LiveView, now:
     """M2 to M6 for what is still to be done of the set: all of it fits, or none of it is begun."""
     history = context.ledger.history(change_set.change_set_id)
     rest = [c for c in change_set.changes if is_to_come(history.change_state(c.change_id), c, live)]
-    found = [v for c in change_set.changes for v in caps.change_violations(c, change_set.target_cac_micros, context.policy)]
+    policy = context.tightened(change_set).policy
+    found = [v for c in change_set.changes for v in caps.change_violations(c, change_set.target_cac_micros, policy)]
     for change in rest:
         found += _live_violations(context, change_set, change, live)
     size, used = sum(abs(c.delta_micros) for c in rest), used_in_a_day(context, change_set, live.logged, now, rest)
-    return found + caps.daily_violations(size, used, _base(change_set, live), context.policy)
+    return found + caps.daily_violations(size, used, _base(change_set, live), policy)
 
 
 class _Holds[C](Protocol):
@@ -179,10 +182,11 @@ def change_violations(
     context: Context, change_set: ChangeSet, change: Change, live: LiveView, now: datetime
 ) -> list[caps.Violation]:
     """M2 to M6 for one change at the moment of its mutation."""
-    found = caps.change_violations(change, change_set.target_cac_micros, context.policy)
+    policy = context.tightened(change_set).policy
+    found = caps.change_violations(change, change_set.target_cac_micros, policy)
     found += _live_violations(context, change_set, change, live)
     used = used_in_a_day(context, change_set, live.logged, now, [change])
-    return found + caps.daily_violations(abs(change.delta_micros), used, _base(change_set, live), context.policy)
+    return found + caps.daily_violations(abs(change.delta_micros), used, _base(change_set, live), policy)
 
 
 def _live_violations(context: Context, change_set: ChangeSet, change: Change, live: LiveView) -> list[caps.Violation]:

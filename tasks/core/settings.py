@@ -35,6 +35,8 @@ class Settings:
     | AELP2_EXPERIMENTS | experiments: folder of CSV files, one such file, or an http(s) address | none |
     | AELP2_REPORT_DIR | where reports are written: a folder, or gs://bucket/prefix | .local/reports |
     | AELP2_MMM_MODEL | pymc_mmm, or bootstrap_loglog (low trust) | pymc_mmm |
+    | AELP2_FLAGS | GrowthBook's feature flags, which only tighten the policy: file, or http(s) address | none |
+    | AELP2_FLAGS_CLIENT_KEY_FILE | file with GrowthBook's client key (0600), where AELP2_FLAGS names the host alone | none |
     | AELP2_ACTOR | who runs the job, for the ledger | job |
     """
 
@@ -55,6 +57,8 @@ class Settings:
     experiments: str | None
     report_dir: str
     mmm_model: str
+    flags: str | None
+    flags_client_key_file: Path | None
     actor: str
 
 
@@ -93,5 +97,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         experiments=env.get("AELP2_EXPERIMENTS") or None,
         report_dir=env.get("AELP2_REPORT_DIR") or ".local/reports",
         mmm_model=_choice(env, "AELP2_MMM_MODEL", "pymc_mmm", ("pymc_mmm", "bootstrap_loglog")),
+        flags=env.get("AELP2_FLAGS") or None,
+        flags_client_key_file=_path(env, "AELP2_FLAGS_CLIENT_KEY_FILE"),
         actor=env.get("AELP2_ACTOR") or "job",
     )

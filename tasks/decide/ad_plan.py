@@ -59,7 +59,7 @@ class Account:
     """What the plan knows of an account.
 
     ``held`` is ad group → open change set; ``paused_by_us`` are the ads whose last switch in the ledger is our pause; ``room`` is
-    how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch holds the account.
+    how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch or a flag holds the account.
     """
 
     platform: str

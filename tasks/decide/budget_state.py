@@ -47,6 +47,7 @@ class Budget:
     last_change: tuple[date, str] | None = None
     open_change_set_id: str | None = None
     frozen_why: str | None = None
+    is_frozen_by_flag: bool = False  # then the reason says how it is freed
 
     @property
     def utilisation(self) -> float:
@@ -97,9 +98,8 @@ def _frozen(budget: Budget) -> Hold | None:
     if budget.frozen_why is None:
         return None
     scope = f"{budget.platform}:{budget.account_id}"
-    return Hold(
-        "account_frozen", f"account frozen: {budget.frozen_why}; after a person has looked, `aelp2 kill --off --scope {scope}`"
-    )
+    remedy = "" if budget.is_frozen_by_flag else f"; after a person has looked, `aelp2 kill --off --scope {scope}`"
+    return Hold("account_frozen", f"account frozen: {budget.frozen_why}{remedy}")
 
 
 def _not_running(budget: Budget) -> Hold | None:

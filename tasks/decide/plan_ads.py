@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tasks.core.ad_changes import AdKey, AdStatusSet
     from tasks.core.caps import Move
+    from tasks.core.flags import Tightened
     from tasks.core.ledger import SetHistory
     from tasks.core.policy import Policy
     from tasks.core.settings import Settings
@@ -69,6 +70,7 @@ class AccountPlan:
 def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> list[AccountPlan]:
     """The plan of every account with decisions of the day; NothingToDo without any, GateStop without the ads' statuses."""
     from tasks.core.errors import GateStop, NothingToDo
+    from tasks.core.flags import AccountFlags
     from tasks.decide.ad_plan import Decision, plan_ads
 
     frame = warehouse.query_file("control/plan_ad_decisions/query.sql", {"run_date": run_date})
@@ -76,23 +78,24 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         raise NothingToDo(f"no bandit has decided about an ad for {run_date}")
     about = warehouse.query_file("control/plan_ad_accounts/query.sql", {"run_date": run_date})
     known = {(row["platform"], row["account_id"]): row for row in about.iter_rows(named=True)}
-    plans = []
+    plans, flags = [], AccountFlags(settings, warehouse)
     for platform, account_id in frame.select("platform", "account_id").unique(maintain_order=True).iter_rows():
         own = frame.filter((frame["platform"] == platform) & (frame["account_id"] == account_id))
         names = ("campaign_id", "adgroup_id", "ad_id", "action", "reason")
         decisions = [Decision(**row) for row in own.select(names).iter_rows(named=True)]
+        tightened = flags.tightened(policy, platform, account_id, run_date)  # raises before anything is written
         withdraw_undecided(warehouse, settings, platform, account_id, run_date)
-        account = read_account(warehouse, policy, platform, account_id, run_date)
+        account = read_account(warehouse, tightened, platform, account_id, run_date)
         row = known.get((platform, account_id))
         if row is None or not account.ads:
             raise GateStop(f"no ads of {platform}:{account_id} are loaded for {run_date}; run ingest-ads --run-date {run_date}")
         choices = plan_ads(decisions, account, run_date)
         facts = (row["currency_code"], row["data_through_date"])
-        plans.append(AccountPlan(run_date, settings, policy, account, *facts, decisions, choices))
+        plans.append(AccountPlan(run_date, settings, tightened.policy, account, *facts, decisions, choices))
     return plans
 
 
-def read_account(warehouse: Warehouse, policy: Policy, platform: str, account_id: str, run_date: date) -> Account:
+def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, account_id: str, run_date: date) -> Account:
     """What the rules look at."""
     from tasks.core import caps
     from tasks.core.ad_sets import held_ad_groups, load_ads
@@ -111,8 +114,8 @@ def read_account(warehouse: Warehouse, policy: Policy, platform: str, account_id
         ads=load_ads(warehouse, platform, account_id, run_date),
         held=held_ad_groups(warehouse, platform, account_id, now),
         paused_by_us=paused_by_us(Ledger(warehouse).histories(platform, account_id), logged, since),
-        room=max(policy.max_ad_changes_per_day - used, 0),
-        frozen_why=frozen_why(warehouse, platform, account_id),
+        room=max(tightened.policy.max_ad_changes_per_day - used, 0),
+        frozen_why=frozen_why(warehouse, platform, account_id) or tightened.frozen_why,
     )
 
 

@@ -113,7 +113,9 @@ def prepare(
     warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date, source: str, target: str, budget_change_pct: float
 ) -> PlanRun:
     """Read the inputs and plan; nothing is written. GateStop if the plan has nothing sound to rest on."""
+    from tasks.core.flags import AccountFlags
     from tasks.core.money import MICROS
+    from tasks.decide.flagged import flag_accounts
     from tasks.decide.imported_inputs import advice_policy, read_imported_inputs
     from tasks.decide.live_model import read_live_model
     from tasks.decide.plan_inputs import read_platform_inputs
@@ -121,8 +123,10 @@ def prepare(
     from tasks.decide.planner import plan_budgets
 
     model = read_live_model(warehouse, source, target, run_date)
+    policies: dict[str, Policy] = {}
     if source == SOURCE:
         inputs = read_platform_inputs(warehouse, model, policy, PLATFORM, run_date)
+        inputs, policies = flag_accounts(AccountFlags(settings, warehouse), inputs, policy, run_date)
     else:
         policy = advice_policy(policy)
         inputs = read_imported_inputs(warehouse, model, policy, run_date)
@@ -136,8 +140,9 @@ def prepare(
         used_micros=inputs.used_micros,
         run_date=run_date,
         budget_change_pct=budget_change_pct,
+        account_policies=policies,
     )
-    return PlanRun(run_date, model, inputs, policy, plan, mode_of(settings, source), settings.actor)
+    return PlanRun(run_date, model, inputs, policy, plan, mode_of(settings, source), settings.actor, policies)
 
 
 def propose(warehouse: Warehouse, run: PlanRun, planned: Planned) -> list[str]:
@@ -169,10 +174,8 @@ def stop_if_frozen(run: PlanRun) -> None:
     """GateStop naming the frozen accounts, after the plan of the others is written."""
     from tasks.core.errors import GateStop
 
-    frozen = {b.account_id: b.frozen_why for b in run.inputs.budgets if b.frozen_why is not None}
+    frozen = {b.account_id: b for b in run.inputs.budgets if b.frozen_why is not None}
     if frozen:
-        names = "; ".join(f"{run.inputs.platform}:{account} ({why})" for account, why in sorted(frozen.items()))
-        raise GateStop(
-            f"frozen, no proposals: {names}. After a person has looked: "
-            f"aelp2 kill --off --scope {run.inputs.platform}:ACCOUNT --why …"
-        )
+        names = "; ".join(f"{run.inputs.platform}:{account} ({b.frozen_why})" for account, b in sorted(frozen.items()))
+        remedy = f". After a person has looked: aelp2 kill --off --scope {run.inputs.platform}:ACCOUNT --why …"
+        raise GateStop(f"frozen, no proposals: {names}{'' if all(b.is_frozen_by_flag for b in frozen.values()) else remedy}")

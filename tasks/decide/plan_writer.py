@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ class PlanRun:
     plan: Plan
     mode: Mode
     author: str
+    account_policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    def policy_of(self, account_id: str) -> Policy:
+        """The policy, with the caps that feature flags have lowered for the account."""
+        return self.account_policies.get(account_id, self.policy)
 
 
 def to_change_set(run: PlanRun, account_id: str) -> changeset.ChangeSet | None:
@@ -50,7 +55,7 @@ def to_change_set(run: PlanRun, account_id: str) -> changeset.ChangeSet | None:
     if not own:
         return None
     budgets = [b for b in run.inputs.budgets if b.account_id == account_id]
-    daily_budget = caps.account_daily_budget_micros(budgets)
+    daily_budget, policy = caps.account_daily_budget_micros(budgets), run.policy_of(account_id)
     made = changeset.make_change_set(
         changeset.ChangeSet(
             platform=run.inputs.platform,
@@ -60,16 +65,16 @@ def to_change_set(run: PlanRun, account_id: str) -> changeset.ChangeSet | None:
             author=run.author,
             mode=run.mode,
             mmm_run_id=run.model.run_id,
-            policy_sha256=run.policy.sha256(),
+            policy_sha256=policy.sha256(),
             target_cac_micros=run.inputs.target_cac_micros,
             account_daily_budget_micros=daily_budget,
             data_through_date=run.inputs.data_through_date,
             changes=tuple(_change(run, c) for c in own),
         )
     )
-    broken = [v for c in made.changes for v in caps.change_violations(c, made.target_cac_micros, run.policy)]
+    broken = [v for c in made.changes for v in caps.change_violations(c, made.target_cac_micros, policy)]
     moved = sum(abs(c.delta_micros) for c in made.changes)
-    broken += caps.daily_violations(moved, run.inputs.used_micros.get(account_id, 0), daily_budget, run.policy)
+    broken += caps.daily_violations(moved, run.inputs.used_micros.get(account_id, 0), daily_budget, policy)
     if broken:
         raise JobError(f"the plan breaks a cap, a defect of plan-budgets to report: {'; '.join(map(str, broken))}")
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 
@@ -144,6 +145,7 @@ def plan_budgets(
     used_micros: Mapping[str, int],
     run_date: date,
     budget_change_pct: float = 0.0,
+    account_policies: Mapping[str, Policy] = MappingProxyType({}),
 ) -> Plan:
     """Plan one step for each budget of all accounts.
 
@@ -157,13 +159,15 @@ def plan_budgets(
         used_micros: by account, absolute changes already made or open in the rolling 24 h window (M3).
         run_date: the day planned for.
         budget_change_pct: change of the total to plan for; 0 keeps it.
+        account_policies: by account, the policy with caps that feature flags have lowered for it.
 
     Raises:
         GateStop: growth is asked for, but the policy or the blended CAC does not allow it.
         Infeasible: floors, ceilings and headroom leave no allocation.
     """
     order = sorted(budgets, key=lambda b: (b.platform, b.account_id, b.budget_id))
-    held = {b: found for b in order if (found := hold(b, policy, frozenset(curves.channels), run_date)) is not None}
+    rules = {account: account_policies.get(account, policy) for account in sorted({b.account_id for b in order})}
+    held = {b: found for b in order if (found := hold(b, rules[b.account_id], frozenset(curves.channels), run_date)) is not None}
     lower, upper = _bounds(spend, order, held, policy, curves.channels)
     total = float(spend.current.sum()) * (1 + budget_change_pct / 100)
     optimum = optimise(curves, spend.current, lower, upper, total, risk_aversion=float(policy.risk_aversion))
@@ -186,7 +190,7 @@ def plan_budgets(
     may_grow = policy.allow_total_growth and blended_cac <= target_cac
     steps: dict[Budget, Step] = {}
     account_moves: dict[str, dict[str, Move]] = {}
-    for account in sorted({b.account_id for b in order}):
+    for account in rules:
         own = [b for b in order if b.account_id == account]
         shares = _account_shares(own, spend, curves.channels)
         moves = account_moves[account] = _moves(curves, spend, optimum, affordable, shares, float(policy.risk_aversion))
@@ -194,7 +198,7 @@ def plan_budgets(
             net = sum(b.amount_micros for b in own)  # every increase that passes M4 may go beyond what decreases pay for
         else:
             net = int((total - float(spend.current.sum())) * MICROS * _weight(own, order))
-        steps.update(_steps(own, held, moves, policy, used_micros.get(account, 0), net))
+        steps.update(_steps(own, held, moves, rules[account], used_micros.get(account, 0), net))
     return _Assembly(curves, spend, order, held, policy, target_cac, optimum, steps, account_moves).plan()
 
 

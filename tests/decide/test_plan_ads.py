@@ -13,7 +13,7 @@ from decide_world import NOW, RUN_DATE, frame
 from tasks.core.ad_changes import AdStatusSet
 from tasks.core.changeset import parse
 from tasks.core.contracts import load_contract
-from tasks.core.errors import GateStop, NothingToDo
+from tasks.core.errors import GateStop, JobError, NothingToDo
 from tasks.core.ledger import Event, Ledger, Row
 from tasks.core.switches import flip
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
@@ -233,3 +233,23 @@ def test_a_frozen_account_is_not_asked_about(ads: Ads) -> None:
     flip(ads.warehouse, scope=f"google_ads:{ACCOUNT}", is_on=True, why="test", actor="maria")
     ads.plan()
     assert (ads.sets(), ads.decided()["1"]) == ([], ("hold", "account_frozen"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "constraint"), [("freeze", True, "account_frozen"), ("max_ad_changes_per_day", 0, "ad_changes_per_day")]
+)
+def test_feature_flags_freeze_an_account_or_leave_less_room(
+    ads: Ads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, value: object, constraint: str
+) -> None:
+    """M10 and the cap of ads at the proposal; unreadable flags withdraw nothing and write nothing."""
+    ads.say(a1="pause")
+    file = tmp_path / "features.json"
+    monkeypatch.setenv("AELP2_FLAGS", str(file))
+    with pytest.raises(JobError, match="there is no such file"):
+        ads.plan()
+    assert ads.decided() == {}
+    features = {"aelp2_freeze": {"defaultValue": False}} | {f"aelp2_{flag}": {"defaultValue": value}}
+    file.write_text(json.dumps({"features": features}))
+    ads.plan()
+    assert ads.decided()["1"] == ("hold", constraint)
+    assert ads.sets() == []
