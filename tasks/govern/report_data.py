@@ -11,6 +11,7 @@ from tasks.core.errors import JobError
 from tasks.core.ledger import Ledger, Row, SetHistory
 from tasks.core.switches import Switch, read_switches
 from tasks.govern.report_journeys import Journeys, read_journeys
+from tasks.govern.report_metrics import read_metrics
 from tasks.govern.report_trust import Trust, read_trust
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Report:
     safety: pl.DataFrame
     journeys: Journeys
     trust: Trust
+    metrics: pl.DataFrame
 
     @property
     def currency(self) -> str:
@@ -199,6 +201,7 @@ def read_report(
         safety=warehouse.query_file("control/report_safety/query.sql", health_from),
         journeys=read_journeys(warehouse, run_date),
         trust=read_trust(warehouse, run_date),
+        metrics=read_metrics(warehouse, run_date),
     )
 
 

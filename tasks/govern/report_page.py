@@ -17,6 +17,7 @@ from tasks.govern import report_facts as facts
 from tasks.govern import report_flow
 from tasks.govern import report_journey_charts as journey_charts
 from tasks.govern import report_journeys as journeys
+from tasks.govern import report_metrics as success
 from tasks.govern import report_story as story
 from tasks.govern import report_trust as trust
 from tasks.govern import report_words as words
@@ -61,6 +62,7 @@ def render(report: Report) -> str:
         cac=_cac(report),
         came=_came(report),
         trust=_trust(report),
+        metrics={} if report.is_advice else success.facts(report.metrics),
     )
 
 
