@@ -11,7 +11,7 @@ change was, and writes the report.
 and in the change log of the report. Runbook `budget_watch_daily`.
 """
 
-from aelp2_airflow.assets import ADS_VALIDATED
+from aelp2_airflow.assets import ADS_VALIDATED, CHANGES_RECONCILED
 from aelp2_airflow.defaults import START, Tag, Urgency, after, default_args
 from aelp2_airflow.pods import pod
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -28,7 +28,7 @@ with DAG(
     tags=[Tag.ACT],
 ):
     # Beside the watch: whoever undoes a change of ours freezes the account, whether a canary is open or not.
-    reconcile = pod("reconcile-changes")
+    reconcile = pod("reconcile-changes", writes=(CHANGES_RECONCILED,))
     watch = pod("watch-canary", access="read")
     # One after the other: both write the changefeed, and a breach must be answered before anything is declared good.
     # Whatever the watch ended with: a canary that cannot be measured must not keep one that breached from being undone.

@@ -8,7 +8,7 @@ Holds what the model and the applied change sets predicted against what came, an
 **If it fails** today has no fidelity verdict, and what needs one does not act; plans are still made. Runbook `fidelity_daily`.
 """
 
-from aelp2_airflow.assets import ADS_VALIDATED
+from aelp2_airflow.assets import ADS_VALIDATED, PREDICTIONS_HELD
 from aelp2_airflow.defaults import START, Tag, Urgency, after, default_args
 from aelp2_airflow.pods import pod
 from airflow.sdk import DAG
@@ -23,4 +23,4 @@ with DAG(
     default_args=default_args("measurement", Urgency.TODAY),
     tags=[Tag.CHECK],
 ):
-    fidelity = pod("evaluate-fidelity", image="mmm")
+    fidelity = pod("evaluate-fidelity", image="mmm", writes=(PREDICTIONS_HELD,))

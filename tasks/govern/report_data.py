@@ -13,6 +13,7 @@ from tasks.core.switches import Switch, read_switches
 from tasks.govern.report_ads import Ads, read_ads
 from tasks.govern.report_arms import Bandits, read_bandits
 from tasks.govern.report_journeys import Journeys, read_journeys
+from tasks.govern.report_metrics import read_metrics
 from tasks.govern.report_others import Others, read_others
 from tasks.govern.report_readiness import Readiness, read_readiness
 from tasks.govern.report_trust import Trust, read_trust
@@ -105,6 +106,7 @@ class Report:
     safety: pl.DataFrame
     journeys: Journeys
     trust: Trust
+    metrics: pl.DataFrame
     readiness: Readiness
     bandits: Bandits
     ads: Ads
@@ -222,6 +224,7 @@ def read_report(
         safety=warehouse.query_file("control/report_safety/query.sql", health_from),
         journeys=read_journeys(warehouse, run_date),
         trust=read_trust(warehouse, run_date),
+        metrics=read_metrics(warehouse, run_date),
         readiness=read_readiness(warehouse, run_date),
         bandits=bandits,
         ads=ads,

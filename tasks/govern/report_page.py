@@ -20,6 +20,7 @@ from tasks.govern import report_facts as facts
 from tasks.govern import report_flow
 from tasks.govern import report_journey_charts as journey_charts
 from tasks.govern import report_journeys as journeys
+from tasks.govern import report_metrics as success
 from tasks.govern import report_others as others
 from tasks.govern import report_readiness as readiness
 from tasks.govern import report_story as story
@@ -66,6 +67,7 @@ def render(report: Report) -> str:
         cac=_cac(report),
         came=_came(report),
         trust=_trust(report),
+        metrics={} if report.is_advice else success.facts(report.metrics),
         ready=_ready(report),
         arms=_arms(report),
         ads=_ads(report),
