@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "plugins" / "aelp2_airflow"))
 from simulated_clock import set_clock
 
 _SETTLED_S = 1.0  # the scheduler's heartbeat must be younger than the parked task by so much before it is answered
-APPROVAL, CANARY, WATCH = "budget_approval_daily", "budget_canary_daily", "budget_watch_daily"
+APPROVAL, CANARY, WATCH, METRICS = "budget_approval_daily", "budget_canary_daily", "budget_watch_daily", "metrics_daily"
 AD_APPROVAL, AD_CANARY = "bandit_approval_daily", "bandit_canary_daily"
 _OURS = (
     "airflow",
@@ -153,7 +153,8 @@ class Loop:
         if watched:
             self._watch(progress, run_date)
         if not watched or self.wish.watch_days == 0:
-            progress.must_succeed(WATCH, progress.run(WATCH, self.sandbox.today().isoformat()))
+            for dag_id in (WATCH, METRICS):
+                progress.must_succeed(dag_id, progress.run(dag_id, self.sandbox.today().isoformat()))
         return Outcome(verdict, ads, run_date, before, self.sandbox.state(), read_facts(self.job_environment(), run_date))
 
     def _approve(self, progress: Progress, day: str, approval: str, canary_dag: str) -> str:
@@ -218,7 +219,7 @@ class Loop:
             while self.sandbox.today() < due:
                 self.sandbox.advance()
                 self.say(f"a simulated day passes: today is {self.set_day()} (day {number} of {self.wish.watch_days})")
-            for dag_id in ("ads_ingest_daily", WATCH):
+            for dag_id in ("ads_ingest_daily", "fidelity_daily", WATCH, METRICS):
                 progress.must_succeed(dag_id, progress.run(dag_id, due.isoformat(), again=False))
 
 
