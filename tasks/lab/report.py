@@ -156,6 +156,9 @@ def _segmented(
 ) -> Iterator[Row]:
     """One row for each entity and slice; as in the API, a row whose metrics are all zero is left out once segmented."""
     slices = _slices(sandbox, customer_id, query, segments)
+    if query.resource in catalog.CRITERION_VIEWS:
+        cube = cube.by_criterion
+    asked = {*query.fields, *(f"{name.split('.', maxsplit=1)[0]}.resource_name" for name in query.fields)}
     for (action_row, actions), (lag_row, lags) in product(slices.actions, slices.lags):
         wants_share = any(name in SHARE_METRICS for name in metrics)
         tables = _totals(sandbox, cube, kept, slices.times, actions, lags, wants_share=wants_share)
@@ -165,8 +168,10 @@ def _segmented(
         if segments and selected:
             is_kept = np.any([np.nan_to_num(table) != 0 for table in selected], axis=0)
         for entity_index, entity in enumerate(kept):
+            # A history is tens of thousands of rows: each carries what is asked for and no more.
+            own = {path: value for path, value in entity.attributes.items() if path in asked}
             for time_index in np.flatnonzero(is_kept[:, entity_index]):
-                row = entity.attributes | slices.times[time_index][0] | action_row | lag_row
+                row = own | slices.times[time_index][0] | action_row | lag_row
                 for name, table in values.items():
                     row[name] = _scalar(name, table[time_index, entity_index])
                 yield row
@@ -190,7 +195,7 @@ def _totals(
 ) -> dict[str, Array]:
     """Sums as (times, entities): counts, cost, conversions and value of primary and of all actions, eligible impressions."""
     layout = sandbox.market.layout
-    by_unit = np.zeros((layout.n_units, len(kept)))
+    by_unit = np.zeros((cube.clicks.shape[1], len(kept)))
     by_campaign = np.zeros((layout.n_campaigns, len(kept)))
     for index, entity in enumerate(kept):
         by_unit[list(entity.units), index] = 1.0
