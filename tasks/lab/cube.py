@@ -1,5 +1,6 @@
 """What the platform shows at this moment: the market's days as arrays, conversions only as far as they have arrived."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +27,19 @@ class Cube:
     order_micros: Ints  # (D, U)
     delivery: NDArray[np.float64]  # (D, N)
     criteria: Criteria
+
+    def on(self, days: Sequence[int]) -> "Cube":
+        """These days alone, in this order."""
+        index = np.asarray(days, dtype=np.int64)
+        return replace(
+            self,
+            impressions=self.impressions[index],
+            clicks=self.clicks[index],
+            cost_micros=self.cost_micros[index],
+            conversions={action: counts[index] for action, counts in self.conversions.items()},
+            order_micros=self.order_micros[index],
+            delivery=self.delivery[index],
+        )
 
     @cached_property
     def by_criterion(self) -> "Cube":

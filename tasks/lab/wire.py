@@ -71,7 +71,7 @@ def _setter(path: str) -> Callable[[Any, Any], None]:
     def assign_scalar(parent: Any, value: Any) -> None:
         setattr(parent, name, value)
 
-    # A year of rows is a million assignments: what kind of field it is gets decided once.
+    # What kind of field it is gets decided once, not for each row.
     if leaf.enum_type is not None:
         numbers = {value.name: value.number for value in leaf.enum_type.values}
         return assign_enum
@@ -108,21 +108,41 @@ def to_messages(rows: Iterable[Mapping[str, object]], fields: Sequence[str]) -> 
     """Row messages with the selected ``fields`` and, as the API does, the resource names of the selected resources."""
     heads = dict.fromkeys(f.split(".", maxsplit=1)[0] for f in fields)
     names = [f"{head}.resource_name" for head in heads if head not in ("segments", "metrics")]
-    setters: dict[str, list[tuple[str, Callable[[Any, Any], None]]]] = {}
-    for path in dict.fromkeys([*names, *fields]):
-        setters.setdefault(_leaf(path)[0], []).append((path, _setter(path)))
-    parts = [(attrgetter(parent), inner) for parent, inner in setters.items()]
+    varying = [path for path in dict.fromkeys(fields) if path.startswith(("segments.", "metrics."))]
+    set_fixed = _assigner([path for path in dict.fromkeys([*names, *fields]) if path not in varying])
+    set_varying = _assigner(varying)
+    # A year of rows is a million assignments. What the resource names say is the same on all days: it is assigned once.
+    templates: dict[tuple[object, ...], Any] = {}
     messages = []
     for row in rows:
+        key = tuple([row.get(name) for name in names])
+        template = templates.get(key)
+        if template is None:
+            template = templates[key] = RowMessage()
+            set_fixed(template, row)
         message = RowMessage()
+        message.CopyFrom(template)
+        set_varying(message, row)
+        messages.append(message)
+    return messages
+
+
+def _assigner(paths: Sequence[str]) -> Callable[[Any, Mapping[str, object]], None]:
+    """A function that sets those of ``paths`` that a row has, each message's fields together."""
+    setters: dict[str, list[tuple[str, Callable[[Any, Any], None]]]] = {}
+    for path in paths:
+        setters.setdefault(_leaf(path)[0], []).append((path, _setter(path)))
+    parts = [(attrgetter(parent), inner) for parent, inner in setters.items()]
+
+    def assign_all(message: Any, row: Mapping[str, object]) -> None:
         for part_of, inner in parts:
             part = part_of(message)
             for path, assign in inner:
                 value = row.get(path)
                 if value is not None:
                     assign(part, value)
-        messages.append(message)
-    return messages
+
+    return assign_all
 
 
 def failure_of(problems: Sequence[Problem], request_id: str) -> Any:
