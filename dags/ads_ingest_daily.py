@@ -3,8 +3,8 @@
 Loads the restatement window of every ad account and the business's own new customers, then checks both.
 
 **Reads** the ad platforms, the business's outcomes **Writes** `ads.ads_campaign_performance`, `ads.ads_ad_performance`,
-`ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.campaign_budgets`, `ads.business_outcomes`,
-`control.validation_results`, `control.quarantine`
+`ads.ads_criterion_performance`, `ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.campaign_budgets`,
+`ads.business_outcomes`, `control.validation_results`, `control.quarantine`
 **If it fails** yesterday's tables stay as they were and no plan is made today; clear the failed task once its cause is gone, a
 repeated load changes nothing. Runbook `ads_ingest_daily`.
 """

@@ -1,10 +1,11 @@
 """### Daily bandits
 
-Learns what each ad brings per spend, splits every ad group's spend over its ads, proposes which to enable and pause, and judges
-running experiments. Changes nothing at the platforms.
+Learns what each ad, keyword and audience brings per spend, splits every ad group's spend over each kind, proposes which ads to
+enable and pause, and judges running experiments. Changes nothing at the platforms.
 
-**Reads** `ads.ads_ad_performance`, `ga4.conversion_maturity`, `models.mmm_allocations`, `models.bandit_decisions`,
-`gaelp_users.experiment_assignments`, `ads.ad_statuses`, `ads.ads_change_events`
+**Reads** `ads.ads_ad_performance`, `ads.ads_criterion_performance`, `ga4.conversion_maturity`,
+`models.mmm_allocations`, `models.bandit_decisions`, `gaelp_users.experiment_assignments`, `ads.ad_statuses`,
+`ads.ads_change_events`
 **Writes** `models.bandit_posteriors`, `models.bandit_rewards`, `models.bandit_decisions`, `models.ab_experiments`,
 `control.validation_results`, `control.change_sets`, `control.ad_decisions`, `control.canary_changes`
 **If it fails** there is no split and no proposal for today, and all ads stay as they are. Runbook `bandit_daily`.

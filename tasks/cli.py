@@ -47,7 +47,8 @@ _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _STATUSES = "ads.ad_statuses"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
-_ADS, _DECISIONS = "ads.ads_ad_performance", "models.bandit_decisions"
+_ADS, _CRITERIA = "ads.ads_ad_performance", "ads.ads_criterion_performance"
+_DECISIONS = "models.bandit_decisions"
 _LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
@@ -60,6 +61,7 @@ JOBS: dict[str, Job] = {
             "ads.ads_accounts",
             _SPEND,
             _ADS,
+            _CRITERIA,
             "ads.ads_conversion_action_stats",
             "ads.ads_change_events",
             "ads.campaign_budgets",
@@ -228,8 +230,16 @@ JOBS: dict[str, Job] = {
     ),
     "fit-bandits": Job(
         "tasks.measure.fit_bandits",
-        "Estimate the rewards per spend of every ad: delayed, decaying, shared; never clicks.",
-        reads=(_ADS, "ga4.conversion_maturity", *_LIVE_MMM, "models.mmm_allocations", _DECISIONS, "models.bandit_rewards"),
+        "Estimate the rewards per spend of every ad, keyword and audience: delayed, decaying, shared; never clicks.",
+        reads=(
+            _ADS,
+            _CRITERIA,
+            "ga4.conversion_maturity",
+            *_LIVE_MMM,
+            "models.mmm_allocations",
+            _DECISIONS,
+            "models.bandit_rewards",
+        ),
         writes=("models.bandit_posteriors", "models.bandit_rewards"),
     ),
     "judge-experiments": Job(
@@ -260,7 +270,7 @@ JOBS: dict[str, Job] = {
     ),
     "choose-arms": Job(
         "tasks.decide.choose_arms",
-        "Split each ad group's spend over its ads, with a reserve for exploration; log it.",
+        "Split each ad group's spend over its ads, its keywords, its audiences, with a reserve for exploration; log it.",
         reads=("models.bandit_posteriors", _DECISIONS, _ADS),
         writes=(_DECISIONS,),
     ),

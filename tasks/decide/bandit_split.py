@@ -246,7 +246,7 @@ def _pause(arm: Arm, above: float | None, rules: Rules) -> Choice:
 def _reason(arm: Arm, best: float, is_leader: bool, above: float | None, rules: Rules) -> str:
     words = f"P(best) {best:.3f}" + ("; leads its group" if is_leader else "")
     if _is_over(above, rules):
-        kept = "kept because the group would be left without an ad; look at the group"
+        kept = "kept because the group would be left without one; look at the group"
         words += f"; P(CAC > cap) {above:.3f}, {kept if is_leader else 'only what is left of its minimum sample'}"
     elif arm.spend_micros < rules.min_sample_micros and not is_leader:
         words += f"; on trial, {arm.spend_micros / 1e6:,.2f} of {rules.min_sample_micros / 1e6:,.2f} spent"

@@ -41,7 +41,7 @@ def groups_of(rows: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], list[Row]]]
 
 
 def read_reserves(warehouse: Warehouse, policy: Policy, run_date: date) -> dict[tuple[str, str], Reserve]:
-    """Today's reserve of each account that has explored before, from what that cost in spend."""
+    """Today's reserve for the ads of each account that has explored before, from what that cost in spend."""
     from tasks.decide.bandit_split import Explored, reserve_of
 
     rows = warehouse.query_file(
@@ -58,12 +58,13 @@ def read_reserves(warehouse: Warehouse, policy: Policy, run_date: date) -> dict[
 
 
 def eligible(rows: list[Row], last_actions: dict[tuple[str, ...], str]) -> list[Row]:
-    """The rows of arms that run, or that the bandit itself had paused: what a person paused stays paused."""
+    """The rows of arms that run, and of ads that the bandit itself had paused: what a person paused stays paused."""
     from tasks.decide.bandit_log import GROUP
 
     def may(row: Row) -> bool:
         key = tuple(str(row[name]) for name in (*GROUP, "arm_id"))
-        return row["arm_status"] == "ENABLED" or (row["arm_status"] == "PAUSED" and last_actions.get(key) in ("pause", "enable"))
+        is_ours = row["arm_kind"] == "ad" and last_actions.get(key) in ("pause", "enable")
+        return row["arm_status"] == "ENABLED" or (row["arm_status"] == "PAUSED" and is_ours)
 
     return [row for row in rows if may(row)]
 
@@ -93,7 +94,7 @@ def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
     from tasks.core.contracts import load_contract
     from tasks.core.errors import NothingToDo
     from tasks.decide.bandit_log import GROUP, arms_of, decision_rows, seed_of
-    from tasks.decide.bandit_split import Explored, decide, reserve_of
+    from tasks.decide.bandit_split import PPM, Explored, Reserve, decide, reserve_of
 
     day = {"run_date": ask.run_date}
     state = warehouse.query_file("models/bandit_newest_posteriors/query.sql", day)
@@ -103,13 +104,17 @@ def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
     actions = warehouse.query_file("models/bandit_last_actions/query.sql", day)
     last = {tuple(map(str, row[:-1])): str(row[-1]) for row in actions.select(*GROUP, "arm_id", "action").iter_rows()}
     reserves, now = read_reserves(warehouse, policy, ask.run_date), utc_now()
-    first = reserve_of(float(policy.exploration_pct) / 100, Explored())
+    target = float(policy.exploration_pct) / 100
+    first, advice = reserve_of(target, Explored()), Reserve(round(target * PPM))
     rows: list[Row] = []
     for key, group in groups_of(state):
         able = eligible(group, last)
         if key in decided or not able:
             continue
-        rules = rules_of(policy, ask, able, reserves.get((key[0], key[1]), first))
+        # The account of exploration is kept in spend on ads. What is decided about the others nobody carries out: they get the
+        # policy's share and neither borrow nor owe.
+        reserve = reserves.get((key[0], key[1]), first) if able[0]["arm_kind"] == "ad" else advice
+        rules = rules_of(policy, ask, able, reserve)
         seed = seed_of(ask.seed, ask.run_date, key)
         rows += decision_rows(decide(arms_of(able), rules, seed), rules, able, ask.run_date, seed, now)
     frame = pl.DataFrame(rows, schema=load_contract("models.bandit_decisions").polars_schema())
@@ -149,10 +154,11 @@ def replay(warehouse: Warehouse, run_date: date) -> int:
 @click.option("--replay", "is_replay", is_flag=True, help="Decide the day's logged decisions again and compare; write nothing.")
 @run_date_option
 def command(policy_name: str, seed: int, is_replay: bool, run_date: date) -> None:
-    """Split each ad group's spend over its ads and log it with propensities, seed and state. Changes nothing at a platform.
+    """Split each ad group's spend over its ads, and anew over its keywords or audiences; log it with propensities and state.
 
-    The best ad gets what is not explored; `exploration_pct` of spend goes to the others, counted in spend afterwards and made up
-    for. An ad surely dearer than the cap is dropped once it has had its minimum sample. A day is decided once.
+    The best arm gets what is not explored; `exploration_pct` of spend goes to the others, for ads counted in spend afterwards and
+    made up for. An arm surely dearer than the cap is dropped once it has had its minimum sample. A day is decided once. Changes
+    nothing at a platform; of all that is decided only ads come to be switched, by `plan-ads`.
 
     \b
     aelp2 choose-arms --run-date 2026-03-02

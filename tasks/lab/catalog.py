@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from zoneinfo import ZoneInfo
 
+from tasks.lab.criteria import MATCH_TYPES, Criterion
 from tasks.lab.layout import Unit
 from tasks.lab.sandbox import ChangeEvent, Sandbox
 from tasks.lab.world import Account, Campaign
@@ -29,9 +31,14 @@ RESOURCES: dict[str, tuple[tuple[str, ...], bool]] = {
     "campaign_budget": (("campaign_budget", "customer"), True),
     "ad_group": (("ad_group", "campaign", "customer"), True),
     "ad_group_ad": (("ad_group_ad", "ad_group", "campaign", "customer"), True),
+    "ad_group_criterion": (("ad_group_criterion", "ad_group", "campaign", "customer"), False),
+    "keyword_view": (("keyword_view", "ad_group_criterion", "ad_group", "campaign", "customer"), True),
+    "ad_group_audience_view": (("ad_group_audience_view", "ad_group_criterion", "ad_group", "campaign", "customer"), True),
     "conversion_action": (("conversion_action", "customer"), False),
     "change_event": (("change_event", "customer"), False),
 }
+
+CRITERION_VIEWS = ("keyword_view", "ad_group_audience_view")
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ def attribute_names(sandbox: Sandbox) -> dict[str, frozenset[str]]:
     rows = [
         entities(sandbox, account.id, "campaign")[0].attributes,
         entities(sandbox, with_ads, "ad_group_ad")[0].attributes,
+        *(_criterion(account.id, c) for c in sandbox.market.criteria.all),
         entities(sandbox, account.id, "conversion_action")[0].attributes,
         entities(sandbox, sandbox.world.manager.id, "customer_client")[0].attributes,
         _event(sandbox, account.id, 0, sample),
@@ -128,7 +136,7 @@ def _campaign(sandbox: Sandbox, customer_id: str, campaign: Campaign) -> Attribu
     }
 
 
-def _ad_group(customer_id: str, unit: Unit) -> Attributes:
+def _ad_group(customer_id: str, unit: Unit | Criterion) -> Attributes:
     channel = CHANNEL_TYPES[unit.campaign.channel]
     return {
         "ad_group.resource_name": f"customers/{customer_id}/adGroups/{unit.ad_group_id}",
@@ -149,6 +157,26 @@ def _ad(sandbox: Sandbox, customer_id: str, unit: Unit) -> Attributes:
         "ad_group_ad.ad.id": unit.ad_id,
         "ad_group_ad.ad.name": f"Ad {unit.ad_id % 100} of group {unit.ad_group_id % 100}",
         "ad_group_ad.ad.type": _AD_TYPES[CHANNEL_TYPES[unit.campaign.channel]],
+    }
+
+
+def _criterion(customer_id: str, criterion: Criterion) -> Attributes:
+    """A keyword or an audience, under the view that reports on it; paused ones do not exist here."""
+    is_keyword = criterion.kind == "keyword"
+    view, collection = ("keyword_view", "keywordViews") if is_keyword else ("ad_group_audience_view", "adGroupAudienceViews")
+    name = f"{criterion.ad_group_id}~{criterion.criterion_id}"
+    words = f"{criterion.campaign.name.split('|')[-1].strip()} {criterion.ad_group_id % 100}.{criterion.number + 1}"
+    return {
+        f"{view}.resource_name": f"customers/{customer_id}/{collection}/{name}",
+        "ad_group_criterion.resource_name": f"customers/{customer_id}/adGroupCriteria/{name}",
+        "ad_group_criterion.ad_group": f"customers/{customer_id}/adGroups/{criterion.ad_group_id}",
+        "ad_group_criterion.criterion_id": criterion.criterion_id,
+        "ad_group_criterion.status": "ENABLED",
+        "ad_group_criterion.negative": False,
+        "ad_group_criterion.type": "KEYWORD" if is_keyword else "USER_INTEREST",
+        "ad_group_criterion.display_name": None if is_keyword else f"Audience {words}",
+        "ad_group_criterion.keyword.text": f"keyword {words}".lower() if is_keyword else None,
+        "ad_group_criterion.keyword.match_type": MATCH_TYPES[criterion.number] if is_keyword else None,
     }
 
 
@@ -226,6 +254,29 @@ def _ad_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
             attributes = _ad(sandbox, customer_id, unit) | _ad_group(customer_id, unit)
             attributes |= _campaign(sandbox, customer_id, unit.campaign) | _customer(sandbox, customer_id)
             yield Entity(attributes, (index,))
+
+
+def _criterion_rows(sandbox: Sandbox, customer_id: str, kind: str) -> Iterator[Entity]:
+    """Their units are the columns of ``Cube.by_criterion``."""
+    account = account_of(sandbox, customer_id)
+    ids = {campaign.id for campaign in account.campaigns} if account else set()
+    for criterion in sandbox.market.criteria.all:
+        if criterion.kind == kind and criterion.campaign.id in ids:
+            attributes = _criterion(customer_id, criterion) | _ad_group(customer_id, criterion)
+            attributes |= _campaign(sandbox, customer_id, criterion.campaign) | _customer(sandbox, customer_id)
+            yield Entity(attributes, criterion.pairs)
+
+
+def _keyword_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    return _criterion_rows(sandbox, customer_id, "keyword")
+
+
+def _audience_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    return _criterion_rows(sandbox, customer_id, "audience")
+
+
+def _ad_group_criterion_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    return chain(_keyword_rows(sandbox, customer_id), _audience_rows(sandbox, customer_id))
 
 
 def action_attributes(customer_id: str, action: str) -> Attributes:
@@ -311,6 +362,9 @@ _MAKERS: dict[str, Callable[[Sandbox, str], Iterator[Entity]]] = {
     "campaign_budget": _budget_rows,
     "ad_group": _ad_group_rows,
     "ad_group_ad": _ad_rows,
+    "ad_group_criterion": _ad_group_criterion_rows,
+    "keyword_view": _keyword_rows,
+    "ad_group_audience_view": _audience_rows,
     "conversion_action": _action_rows,
     "change_event": _event_rows,
 }

@@ -1,10 +1,13 @@
 """What the platform shows at this moment: the market's days as arrays, conversions only as far as they have arrived."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.lab.criteria import Criteria
 from tasks.lab.layout import MAX_LAG_DAYS
 from tasks.lab.sandbox import Restatement, Sandbox
 
@@ -23,6 +26,33 @@ class Cube:
     conversions: dict[str, Ints]  # action -> (D, U, 30), arrived so far
     order_micros: Ints  # (D, U)
     delivery: NDArray[np.float64]  # (D, N)
+    criteria: Criteria
+
+    def on(self, days: Sequence[int]) -> "Cube":
+        """These days alone, in this order."""
+        index = np.asarray(days, dtype=np.int64)
+        return replace(
+            self,
+            impressions=self.impressions[index],
+            clicks=self.clicks[index],
+            cost_micros=self.cost_micros[index],
+            conversions={action: counts[index] for action, counts in self.conversions.items()},
+            order_micros=self.order_micros[index],
+            delivery=self.delivery[index],
+        )
+
+    @cached_property
+    def by_criterion(self) -> "Cube":
+        """The same with a unit for each pair of an ad and a keyword or audience of its group; made when first asked for."""
+        split, clicks = self.criteria.split, self.criteria.split(self.clicks)
+        return replace(
+            self,
+            impressions=clicks + split(self.impressions - self.clicks),  # so that no part has more clicks than impressions
+            clicks=clicks,
+            cost_micros=split(self.cost_micros),
+            conversions={a: self.criteria.split_conversions(self.conversions[a], n) for n, a in enumerate(ACTIONS)},
+            order_micros=self.criteria.repeat(self.order_micros),
+        )
 
 
 def build_cube(sandbox: Sandbox) -> Cube:
@@ -45,6 +75,7 @@ def build_cube(sandbox: Sandbox) -> Cube:
         conversions=conversions,
         order_micros=np.stack([d.order_micros for d in days]),
         delivery=np.stack([d.delivery for d in days]),
+        criteria=sandbox.market.criteria,
     )
 
 

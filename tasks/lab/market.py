@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.lab.criteria import Criteria
 from tasks.lab.layout import MAX_LAG_DAYS, Layout
 from tasks.lab.media_plan import budget_history
 from tasks.lab.season import Season
@@ -87,6 +88,7 @@ class Market:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.world, self.seed)
+        self.criteria = Criteria(self.layout.units, self.seed)
         self.season = Season(self.world, self.seed, self.start, self.history_days)
         histories = [budget_history(self.world.media_plan, b, self.history_days, self.seed) for b in self.layout.budgets]
         self._past_amount = np.stack([h.amount_micros for h in histories])

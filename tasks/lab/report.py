@@ -156,17 +156,22 @@ def _segmented(
 ) -> Iterator[Row]:
     """One row for each entity and slice; as in the API, a row whose metrics are all zero is left out once segmented."""
     slices = _slices(sandbox, customer_id, query, segments)
+    whole = cube.by_criterion if query.resource in catalog.CRITERION_VIEWS else cube
+    part = whole.on([day for _, days in slices.times for day in days])
+    asked = {*query.fields, *(f"{name.split('.', maxsplit=1)[0]}.resource_name" for name in query.fields)}
     for (action_row, actions), (lag_row, lags) in product(slices.actions, slices.lags):
         wants_share = any(name in SHARE_METRICS for name in metrics)
-        tables = _totals(sandbox, cube, kept, slices.times, actions, lags, wants_share=wants_share)
+        tables = _totals(sandbox, part, kept, slices.times, actions, lags, wants_share=wants_share)
         values = {name: _metric(name, tables) for name in metrics}
         selected = [values[m] for m in metrics if m in query.fields] or list(values.values())
         is_kept = np.ones((len(slices.times), len(kept)), dtype=bool)
         if segments and selected:
             is_kept = np.any([np.nan_to_num(table) != 0 for table in selected], axis=0)
         for entity_index, entity in enumerate(kept):
+            # A history is tens of thousands of rows: each carries what is asked for and no more.
+            own = {path: value for path, value in entity.attributes.items() if path in asked}
             for time_index in np.flatnonzero(is_kept[:, entity_index]):
-                row = entity.attributes | slices.times[time_index][0] | action_row | lag_row
+                row = own | slices.times[time_index][0] | action_row | lag_row
                 for name, table in values.items():
                     row[name] = _scalar(name, table[time_index, entity_index])
                 yield row
@@ -188,20 +193,22 @@ def _totals(
     *,
     wants_share: bool,
 ) -> dict[str, Array]:
-    """Sums as (times, entities): counts, cost, conversions and value of primary and of all actions, eligible impressions."""
+    """Sums as (times, entities): counts, cost, conversions and value of primary and of all actions, eligible impressions.
+
+    ``cube`` holds the days of ``times`` alone, in their order.
+    """
     layout = sandbox.market.layout
-    by_unit = np.zeros((layout.n_units, len(kept)))
+    by_unit = np.zeros((cube.clicks.shape[1], len(kept)))
     by_campaign = np.zeros((layout.n_campaigns, len(kept)))
     for index, entity in enumerate(kept):
         by_unit[list(entity.units), index] = 1.0
         by_campaign[list(entity.campaigns), index] = 1.0
-    days = [d for _, group in times for d in group]
     starts = np.cumsum([0, *(len(group) for _, group in times)])[:-1]
 
     def total(daily: NDArray[Any], members: Array) -> Array:
-        if not days:
+        if not times:
             return np.zeros((0, len(kept)))
-        return np.asarray(np.add.reduceat(daily[days] @ members, starts, axis=0), dtype=np.float64)
+        return np.asarray(np.add.reduceat(daily @ members, starts, axis=0), dtype=np.float64)
 
     tables = {name: total(getattr(cube, name), by_unit) for name in ("impressions", "clicks", "cost_micros")}
     zero = np.zeros_like(tables["clicks"])

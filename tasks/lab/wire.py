@@ -58,24 +58,36 @@ def field_of(descriptor: Any, name: str) -> Any:
 
 @cache
 def _setter(path: str) -> Callable[[Any, Any], None]:
-    """A function that sets ``path`` of a row message."""
+    """A function that sets the last part of ``path``, given the message that it is a field of."""
+    leaf = _leaf(path)[1]
+    name = leaf.name
+
+    def assign(parent: Any, value: Any) -> None:
+        set_field(parent, leaf, value)
+
+    def assign_enum(parent: Any, value: Any) -> None:
+        setattr(parent, name, numbers[value])
+
+    def assign_scalar(parent: Any, value: Any) -> None:
+        setattr(parent, name, value)
+
+    # What kind of field it is gets decided once, not for each row.
+    if leaf.enum_type is not None:
+        numbers = {value.name: value.number for value in leaf.enum_type.values}
+        return assign_enum
+    return assign if leaf.message_type is not None else assign_scalar
+
+
+@cache
+def _leaf(path: str) -> tuple[str, Any]:
+    """(path of the message that ``path`` ends in, as Python names it; descriptor of the field)."""
     descriptor, names = RowMessage.DESCRIPTOR, path.split(".")
     parents = []
     for name in names[:-1]:
         parent = field_of(descriptor, name)
         parents.append(parent.name)
         descriptor = parent.message_type
-    leaf = field_of(descriptor, names[-1])
-    parent_of, name = attrgetter(".".join(parents)), leaf.name
-
-    def assign(row: Any, value: Any) -> None:
-        set_field(parent_of(row), leaf, value)
-
-    def assign_scalar(row: Any, value: Any) -> None:
-        setattr(parent_of(row), name, value)
-
-    # A year of rows is a million assignments: what kind of field it is gets decided once.
-    return assign if leaf.enum_type is not None or leaf.message_type is not None else assign_scalar
+    return ".".join(parents), field_of(descriptor, names[-1])
 
 
 def set_field(message: Any, field: Any, value: Any) -> None:
@@ -96,16 +108,41 @@ def to_messages(rows: Iterable[Mapping[str, object]], fields: Sequence[str]) -> 
     """Row messages with the selected ``fields`` and, as the API does, the resource names of the selected resources."""
     heads = dict.fromkeys(f.split(".", maxsplit=1)[0] for f in fields)
     names = [f"{head}.resource_name" for head in heads if head not in ("segments", "metrics")]
-    setters = [(path, _setter(path)) for path in dict.fromkeys([*names, *fields])]
+    varying = [path for path in dict.fromkeys(fields) if path.startswith(("segments.", "metrics."))]
+    set_fixed = _assigner([path for path in dict.fromkeys([*names, *fields]) if path not in varying])
+    set_varying = _assigner(varying)
+    # A year of rows is a million assignments. What the resource names say is the same on all days: it is assigned once.
+    templates: dict[tuple[object, ...], Any] = {}
     messages = []
     for row in rows:
+        key = tuple([row.get(name) for name in names])
+        template = templates.get(key)
+        if template is None:
+            template = templates[key] = RowMessage()
+            set_fixed(template, row)
         message = RowMessage()
-        for path, assign in setters:
-            value = row.get(path)
-            if value is not None:
-                assign(message, value)
+        message.CopyFrom(template)
+        set_varying(message, row)
         messages.append(message)
     return messages
+
+
+def _assigner(paths: Sequence[str]) -> Callable[[Any, Mapping[str, object]], None]:
+    """A function that sets those of ``paths`` that a row has, each message's fields together."""
+    setters: dict[str, list[tuple[str, Callable[[Any, Any], None]]]] = {}
+    for path in paths:
+        setters.setdefault(_leaf(path)[0], []).append((path, _setter(path)))
+    parts = [(attrgetter(parent), inner) for parent, inner in setters.items()]
+
+    def assign_all(message: Any, row: Mapping[str, object]) -> None:
+        for part_of, inner in parts:
+            part = part_of(message)
+            for path, assign in inner:
+                value = row.get(path)
+                if value is not None:
+                    assign(part, value)
+
+    return assign_all
 
 
 def failure_of(problems: Sequence[Problem], request_id: str) -> Any:

@@ -1,4 +1,4 @@
-"""From the warehouse to arrays: one account's campaigns as days × ads, the share of rewards that arrived, the MMM's priors."""
+"""From the warehouse to arrays: one account's campaigns as days × arms, the share of rewards that arrived, the MMM's priors."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MICROS = 1e6
 
 @dataclass(frozen=True)
 class Campaign:
-    """Ads of one campaign over D days. Arrays are (D, A), one column an ad, sorted by ad group and id."""
+    """Arms of one kind in one campaign over D days. Arrays are (D, A), one column an arm, sorted by ad group and id."""
 
     campaign_id: str
     channel: str
-    arms: tuple[tuple[str, str], ...]  # (ad group, ad)
+    arms: tuple[tuple[str, str], ...]  # (ad group, arm)
     statuses: tuple[str, ...]
     impressions: Floats
     clicks: Floats
@@ -44,10 +44,14 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Account:
-    """One account's campaigns over the same D days; ``share``: (D,) share of a click day's conversions that has arrived."""
+    """One account's campaigns over the same D days, seen as arms of one kind: ads, keywords or audiences.
+
+    ``share``: (D,) share of a click day's conversions that has arrived.
+    """
 
     platform: str
     account_id: str
+    arm_kind: str
     currency_code: str
     days: tuple[date, ...]
     share: Floats
@@ -87,26 +91,27 @@ def share_of_days(days: tuple[date, ...], run_date: date, curve: Mapping[int, fl
 
 
 def read_accounts(warehouse: Warehouse, run_date: date, window_days: int) -> Iterator[Account]:
-    """Accounts with ads that spent in the window."""
+    """Accounts with arms that spent in the window, once for each kind of arm."""
     rows = warehouse.query_file(
         "models/bandit_arm_days/query.sql", {"run_date": run_date, "start_date": run_date - window_days * DAY}
     )
     curves = read_shares(warehouse, run_date)
     days = tuple(run_date - (window_days - n) * DAY for n in range(window_days))
-    for (platform, account_id), part in rows.group_by("platform", "account_id", maintain_order=True):
+    for (platform, account_id, kind), part in rows.group_by("platform", "account_id", "arm_kind", maintain_order=True):
         key = (str(platform), str(account_id))
         if key not in curves:
             log.warning(
                 "no maturity curve",
                 platform=key[0],
                 account=key[1],
+                arms=kind,
                 effect=f"days younger than {LAST_LAG} are left out, so the bandit learns a month late",
                 remedy="run estimate-maturity",
             )
         campaigns = [_campaign(str(name), one, days) for (name,), one in part.group_by("campaign_id", maintain_order=True)]
         share = share_of_days(days, run_date, curves.get(key))
         currencies = part["currency_code"].unique().sort()
-        yield Account(*key, str(currencies[0]), days, share, tuple(c for c in campaigns if c.cost_micros.sum() > 0))
+        yield Account(*key, str(kind), str(currencies[0]), days, share, tuple(c for c in campaigns if c.cost_micros.sum() > 0))
 
 
 def _campaign(campaign_id: str, rows: pl.DataFrame, days: tuple[date, ...]) -> Campaign:

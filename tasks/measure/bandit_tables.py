@@ -26,7 +26,7 @@ POSTERIORS, REWARDS = "models.bandit_posteriors", "models.bandit_rewards"
 def account_rows(
     account: Account, priors: Mapping[str, ChannelPrior], unit_micros: int | None, run_date: date
 ) -> list[dict[str, Any]]:
-    """Rows of all the account's arms, in all segments, each group under the version its numbers have.
+    """Rows of all the account's arms of one kind, in all segments, each group under the version its numbers have.
 
     Raises:
         ValueError: nothing was spent whose rewards could have arrived.
@@ -74,7 +74,7 @@ def _campaign_rows(
         if len(spent) == 0:
             continue
         group = np.array([other == adgroup_id for other, _ in campaign.arms])
-        tired = _fatigue(campaign, days, index, group, int(spent[0]))
+        tired = _fatigue(campaign, days, index, group, int(spent[0])) if account.arm_kind == "ad" else None
         quantiles = gammaincinv(cac.alpha[index], np.array([0.95, 0.5, 0.05])) / cac.exposure[index]
         exposure, spend = float(days.exposure[:, index].sum()), float(days.spend[:, index].sum())
         shared = {
@@ -82,7 +82,7 @@ def _campaign_rows(
             "account_id": account.account_id,
             "campaign_id": campaign.campaign_id,
             "adgroup_id": adgroup_id,
-            "arm_kind": "ad",
+            "arm_kind": account.arm_kind,
             "arm_id": arm_id,
             "channel": campaign.channel,
             "arm_status": campaign.statuses[index],

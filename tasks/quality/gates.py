@@ -68,6 +68,8 @@ _OF_RUNS = """run_id IN (
 )"""
 _PERFORMANCE = GateTable("ads.ads_campaign_performance", origin="platforms")
 _ACCOUNTS = GateTable("ads.ads_accounts", origin="platforms")
+_ADS = GateTable("ads.ads_ad_performance", needs_rows=False, is_sparse=True, origin="platforms")
+_CRITERIA = GateTable("ads.ads_criterion_performance", needs_rows=False, is_sparse=True, origin="platforms")
 _IMPORTED = GateTable("ads.imported_media", origin="import", scope="source = @source")
 _OUTCOMES = GateTable("ads.business_outcomes", scope="source = @outcome_source")
 _CONTROLS = GateTable("ads.business_controls", needs_rows=False, is_sparse=True, scope="source = @outcome_source")
@@ -85,7 +87,8 @@ GATES: dict[str, Gate] = {
                 _ACCOUNTS,
                 _PERFORMANCE,
                 # Performance Max has no ads: an advertiser with nothing else has no row here.
-                GateTable("ads.ads_ad_performance", needs_rows=False, is_sparse=True, origin="platforms"),
+                _ADS,
+                _CRITERIA,
                 GateTable("ads.ads_conversion_action_stats", needs_rows=False, is_sparse=True, origin="platforms"),
                 _EVENTS,
                 _BUDGETS,
@@ -127,7 +130,8 @@ GATES: dict[str, Gate] = {
             91,
             (
                 # Performance Max has no ads.
-                GateTable("ads.ads_ad_performance", needs_rows=False, is_sparse=True, origin="platforms"),
+                _ADS,
+                _CRITERIA,
                 GateTable("ga4.conversion_maturity", needs_rows=False, is_sparse=True, origin="platforms"),
             ),
         ),

@@ -230,6 +230,7 @@ def test_duckdb_refuses_a_null_in_a_required_column() -> None:
 TABLES_OF_THE_DESIGN = {
     "ads.ads_campaign_performance",
     "ads.ads_ad_performance",
+    "ads.ads_criterion_performance",
     "ads.ads_conversion_action_stats",
     "ads.ads_change_events",
     "ads.campaign_budgets",

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from decide_world import NOW, RUN_DATE, frame
@@ -135,6 +136,22 @@ def test_decisions_become_one_set_an_account(ads: Ads) -> None:
     assert f"proposed {made.change_set_id} (live, 1 ads, sha256 {made.sha256})" in out
     assert json.loads((ads.folder / "xcom.json").read_text())["change_set_ids"] == [made.change_set_id]
     assert [r.event for r in Ledger(ads.warehouse).rows()] == ["proposed"]
+
+
+@pytest.mark.parametrize("kind", ["keyword", "audience"])
+def test_what_is_decided_about_others_is_not_carried_out(ads: Ads, kind: str) -> None:
+    """A keyword or an audience that the bandit would drop, even under the id of an ad that is kept, switches nothing; alone it is
+    no plan at all."""
+    ads.say()
+    rows = ads.warehouse.query("SELECT * FROM models.bandit_decisions WHERE arm_kind = 'ad'")
+    others = rows.with_columns(pl.lit(kind).alias("arm_kind"), pl.lit("pause").alias("action"))
+    ads.warehouse.merge("models.bandit_decisions", others)
+    ads.plan()
+    assert (ads.sets(), Ledger(ads.warehouse).rows()) == ([], [])
+    assert set(ads.decided().values()) == {("hold", "kept")}
+    ads.warehouse.delete("models.bandit_decisions", column="arm_kind", values=["ad"])
+    with pytest.raises(NothingToDo, match="no bandit has decided about an ad"):
+        ads.plan()
 
 
 def test_planning_twice_changes_nothing(ads: Ads) -> None:

@@ -59,7 +59,7 @@ class Jobs:
     def counts(self) -> dict[str, int]:
         """Rows per table that the ads jobs write."""
         tables = ("ads_campaign_performance", "ads_ad_performance", "ads_conversion_action_stats", "campaign_budgets")
-        tables = (*tables, "ads_change_events", "ads_accounts")
+        tables = (*tables, "ads_change_events", "ads_accounts", "ads_criterion_performance")
         read = self.warehouse.query
         return {t: int(read(f"SELECT COUNT(*) AS n FROM ads.{t}")["n"][0]) for t in tables}
 

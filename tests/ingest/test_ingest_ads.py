@@ -33,11 +33,13 @@ def test_history_then_window_then_nothing_new(jobs) -> None:
     first = jobs.run("ingest-ads", "--history-days", "400")
     assert (first.code, "first load" in first.out) == (0, True), first.err
     before, frame = jobs.counts(), table(jobs, "ads.ads_campaign_performance")
+    criteria = table(jobs, "ads.ads_criterion_performance")
     second = jobs.run("ingest-ads")
     assert (second.code, "restatement window of 30 days" in second.out) == (0, True), second.err
     assert jobs.counts() == before
     assert table(jobs, "ads.ads_campaign_performance").equals(frame)
-    assert frame["date"].n_unique() == 400
+    assert table(jobs, "ads.ads_criterion_performance").equals(criteria)
+    assert criteria["date"].n_unique() == frame["date"].n_unique() == 400
     assert before["campaign_budgets"] == 10
 
 
@@ -49,11 +51,16 @@ def test_no_clear_name_or_address_is_stored_or_logged(jobs) -> None:
     jobs.sandbox.admin.fault("auth")
     failed = jobs.run("ingest-ads")
     everything = done.out + done.err + failed.out + failed.err + xcom.read_text()
-    for name in ("ads_campaign_performance", "ads_ad_performance", "campaign_budgets", "ads_change_events", "ads_accounts"):
+    names = ("ads_campaign_performance", "ads_ad_performance", "ads_criterion_performance", "campaign_budgets")
+    for name in (*names, "ads_change_events", "ads_accounts"):
         everything += str(jobs.warehouse.query(f"SELECT * FROM ads.{name}").write_ndjson())
     config = yaml.safe_load(Path(jobs.sandbox.env["AELP2_GOOGLE_ADS_CONFIG"]).read_text())
     token = config["developer_token"]
-    found = [clear for clear in ("NonBrand", "Acme", "@example.test", "ya29.", token) if clear in everything]
+    found = [
+        clear
+        for clear in ("NonBrand", "Acme", "keyword generic", "Audience Reach", "@example.test", "ya29.", token)
+        if clear in everything
+    ]
     assert (found, json.loads(xcom.read_text())["failed_accounts"]) == ([], [])
 
 
@@ -160,18 +167,22 @@ def own(tmp_path_factory: pytest.TempPathFactory, jobs_on) -> Iterator[object]:
 
 
 def test_restated_conversions_after_10_days(own) -> None:
-    """Ten days pass and conversions are restated: 30 days are replaced as a fresh load has them, older ones stay untouched."""
+    """Ten days pass and conversions are restated: 30 days are replaced as a fresh load has them, older ones stay untouched; so
+    are the days of keywords and audiences."""
+    names = ("ads.ads_campaign_performance", "ads.ads_criterion_performance")
     own.run("ingest-ads", "--history-days", "60")
-    old = table(own, "ads.ads_campaign_performance")
+    old = {name: table(own, name) for name in names}
     own.sandbox.admin.advance(10)
     own.sandbox.admin.fault("restate", days=15, factor=1.5)
     before = recent(own, 15)
     assert own.run("ingest-ads").code == 0
-    kept = table(own, "ads.ads_campaign_performance")
+    kept = {name: table(own, name) for name in names}
     assert recent(own, 15) > before * 1.2
-    assert kept["date"].n_unique() == 70
     is_old = pl.col("date") < own.today - timedelta(days=30)
-    assert kept.filter(is_old).equals(old.filter(is_old))
+    for name in names:
+        assert kept[name]["date"].n_unique() == 70
+        assert kept[name].filter(is_old).equals(old[name].filter(is_old))
     own.env["AELP2_DUCKDB_PATH"] = str(own.folder / "fresh.duckdb")
     own.run("ingest-ads", "--history-days", "30")
-    assert kept.filter(~is_old).equals(table(own, "ads.ads_campaign_performance"))
+    for name in names:
+        assert kept[name].filter(~is_old).equals(table(own, name))

@@ -1,4 +1,4 @@
-"""An ad account of a few groups whose ads truly differ, served day by day by a platform that follows a split only roughly."""
+"""A few ad groups whose ads, keywords or audiences truly differ, served by a platform that follows a split only roughly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST = date(2026, 1, 5)
 LAGS = 8
 DELAY = delay_distribution(3.0)[:LAGS] / delay_distribution(3.0)[:LAGS].sum()
 ACCOUNT = {"platform": "google_ads", "account_id": "1"}
-ADS = "ads.ads_ad_performance"
+ADS, CRITERIA = "ads.ads_ad_performance", "ads.ads_criterion_performance"
 
 
 def stamp(day: date) -> datetime:
@@ -27,10 +27,11 @@ def stamp(day: date) -> datetime:
 
 @dataclass
 class BanditWorld:
-    """``cac``: true spend per conversion of each ad, by campaign. ``ctr``: clicks per impression, the same keys and order."""
+    """``cac``: true spend per conversion of each arm, by campaign. ``ctr``: clicks per impression, the same keys and order."""
 
     warehouse: DuckDBWarehouse
     cac: dict[str, list[float]]
+    kind: str = "ad"
     day_spend: float = 1000.0
     seed: int = 1
     noise: float = 0.15
@@ -62,11 +63,12 @@ class BanditWorld:
                 self.days.append(row | {"impressions": max(round(clicks / ctr), clicks)})
 
     def load(self, run_date: date) -> None:
-        """What ingest would hold on the morning of ``run_date``: conversions as far as they have arrived; the maturity curve."""
+        """What ingest would hold on the morning of ``run_date``: conversions as far as they have arrived."""
+        table = ADS if self.kind == "ad" else CRITERIA
         rows = [
             {
-                **ACCOUNT, "date": r["day"], "campaign_id": r["campaign"], "adgroup_id": f"g{r['campaign']}", "ad_id": r["ad"],
-                "channel": "SEARCH_NONBRAND", "is_brand": False, "ad_status": self.statuses.get(r["ad"], "ENABLED"),
+                **ACCOUNT, "date": r["day"], "campaign_id": r["campaign"], "adgroup_id": f"g{r['campaign']}",
+                **self.named(r["ad"]), "channel": "SEARCH_NONBRAND", "is_brand": False,
                 "impressions": r["impressions"], "clicks": r["clicks"], "cost_micros": round(r["spend"] * 1e6),
                 "conversions": float(arrived), "revenue_micros": round(arrived * 50e6), "currency_code": "USD", "timezone": "UTC",
                 "attribution_window": "default", "loaded_at": stamp(run_date),
@@ -75,7 +77,14 @@ class BanditWorld:
             if run_date - 40 * DAY <= r["day"] < run_date
             for arrived in [r["lags"][: (run_date - DAY - r["day"]).days + 1].sum()]
         ]  # fmt: skip
-        self.warehouse.merge(ADS, pl.DataFrame(rows, schema=load_contract(ADS).polars_schema()))
+        self.warehouse.merge(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
+
+    def named(self, arm: str) -> dict[str, str]:
+        """The columns that only tables of this kind of arm have."""
+        status = self.statuses.get(arm, "ENABLED")
+        if self.kind == "ad":
+            return {"ad_id": arm, "ad_status": status}
+        return {"criterion_kind": self.kind, "criterion_id": arm, "criterion_status": status}
 
     def curve(self, run_date: date) -> None:
         """What estimate-maturity would have written."""

@@ -64,6 +64,12 @@ def healthy_rows() -> dict[str, list[Row]]:
         }
         for row in performance
     ]
+    no_criterion = ("ad_id", "ad_status", "ctr", "cvr", "avg_cpc_micros")
+    keywords = [
+        {k: row[k] for k in row if k not in no_criterion}
+        | {"criterion_kind": "keyword", "criterion_id": "k", "match_type": "EXACT", "criterion_status": "ENABLED"}
+        for row in ads
+    ]
     shared = ("platform", "account_id", "date", "campaign_id", "conversions", "revenue_micros", "currency_code", "loaded_at")
     actions = [
         {
@@ -98,6 +104,7 @@ def healthy_rows() -> dict[str, list[Row]]:
         "ads.ads_accounts": [account],
         "ads.ads_campaign_performance": performance,
         "ads.ads_ad_performance": ads,
+        "ads.ads_criterion_performance": keywords,
         "ads.ads_conversion_action_stats": actions,
         "ads.ads_change_events": [event],
         "ads.campaign_budgets": [_budget(campaign, day) for campaign in campaigns for day in (*DAYS[-5:], RUN_DATE)],

@@ -102,6 +102,14 @@ def _ads_cost_more(tables: Tables) -> None:
     last(tables["ads.ads_ad_performance"])[0]["cost_micros"] *= 2
 
 
+def _keywords_cost_more(tables: Tables) -> None:
+    last(tables["ads.ads_criterion_performance"])[0]["cost_micros"] *= 2
+
+
+def _keyword_without_match_type(tables: Tables) -> None:
+    last(tables["ads.ads_criterion_performance"])[0]["match_type"] = None
+
+
 def _actions_differ(tables: Tables) -> None:
     for row in tables["ads.ads_conversion_action_stats"]:
         row["conversions"] *= 2
@@ -162,8 +170,9 @@ def _constant_control(tables: Tables) -> None:
         row["value"] = 1.0
 
 
-ADS, ACTIONS, BUDGETS, EVENTS = (
+ADS, CRITERIA, ACTIONS, BUDGETS, EVENTS = (
     "ads.ads_ad_performance",
+    "ads.ads_criterion_performance",
     "ads.ads_conversion_action_stats",
     "ads.campaign_budgets",
     "ads.ads_change_events",
@@ -190,6 +199,8 @@ OUTCOMES, CONTROLS, ACCOUNTS = "ads.business_outcomes", "ads.business_controls",
         (_unclicked, PERFORMANCE, "conversions_without_clicks", 1),
         (_unknown_account, ACCOUNTS, "account_is_unknown", 1),
         (_ads_cost_more, ADS, "ads_above_campaign", 1),
+        (_keywords_cost_more, CRITERIA, "keywords_above_campaign", 1),
+        (_keyword_without_match_type, CRITERIA, "match_type_of_a_kind", 1),
         (_actions_differ, ACTIONS, "actions_differ_from_campaign", 4),
         (_event_from_the_future, EVENTS, "changed_after_it_was_loaded", 1),
         (_no_budgets_today, BUDGETS, "no_budgets_of_the_run_date", 1),
@@ -223,10 +234,11 @@ def test_every_check_of_the_daily_tables_has_a_defect_that_trips_it() -> None:
     marks = test_each_defect_is_found_by_its_check.pytestmark
     tripped = {(table, check) for mark in marks for _, table, check, _ in mark.args[1]}
     daily = [table.name for table in GATES["ingest-ads"].tables]
-    # The same three rules on ads as on campaigns.
+    # The same rules on ads and on keywords as on campaigns.
     twins = {
         (ADS, check) for check in ("written_before_the_day_was_over", "clicks_above_impressions", "conversions_without_clicks")
     }
+    twins |= {(CRITERIA, check) for check in ("written_before_the_day_was_over", "clicks_above_impressions")}
     written = {(ACTIONS, "written_before_the_day_was_over")}
     assert {(t, c.name) for t in daily for c in load_checks(t)} - tripped == twins | written
 
@@ -279,12 +291,13 @@ def test_offending_rows_are_quarantined_once_and_results_do_not_pile_up(healthy:
         )
     assert counts[0] == counts[1]
     kept = warehouse.query("SELECT table_name, check, row_json FROM control.quarantine").to_dicts()
-    # The campaign's negative cost also lies below what its ads cost: two findings, one row each.
+    # The campaign's negative cost also lies below what its ads and its keywords cost: three findings, one row each.
     assert {(row["table_name"], row["check"]) for row in kept} == {
         (PERFORMANCE, "cost_micros at least(0)"),
-        ("ads.ads_ad_performance", "ads_above_campaign"),
+        (ADS, "ads_above_campaign"),
+        (CRITERIA, "keywords_above_campaign"),
     }
-    assert [json.loads(row["row_json"])["cost_micros"] for row in kept] == [-5, -5]
+    assert [json.loads(row["row_json"])["cost_micros"] for row in kept] == [-5, -5, -5]
 
 
 def test_a_mended_table_leaves_no_failure_of_the_day_behind(healthy: Tables, store: Store) -> None:
@@ -502,7 +515,15 @@ def test_a_load_that_ended_before_the_gap_does_not_explain_it(healthy: Tables, s
     assert failing(store(healthy))[(PERFORMANCE, "missing_days")] == 1
 
 
+def test_an_audience_above_its_campaign_stops_nothing(healthy: Tables, store: Store) -> None:
+    """Whether somebody in two audiences counts once is the platform's to say; keywords alone are held against the campaign."""
+    row = last(healthy[CRITERIA])[0]
+    row |= {"criterion_kind": "audience", "match_type": None, "cost_micros": row["cost_micros"] * 2}
+    assert failing(store(healthy)) == {}
+
+
 def test_an_advertiser_without_ads_passes(healthy: Tables, store: Store) -> None:
-    """Performance Max has no ads: whoever buys nothing else has an empty ad table, and that stops no line."""
-    healthy["ads.ads_ad_performance"] = []
+    """Performance Max has no ads: whoever buys nothing else has empty tables of ads and keywords, and that stops no line."""
+    healthy[ADS] = []
+    healthy[CRITERIA] = []
     assert failing(store(healthy)) == {}

@@ -36,6 +36,7 @@ DYNAMIC_WRITES: dict[str, tuple[str, ...]] = {
     "tasks.ingest.ads_load:Load._write": (
         "ads.ads_campaign_performance",
         "ads.ads_ad_performance",
+        "ads.ads_criterion_performance",
         "ads.ads_conversion_action_stats",
         "ads.ads_change_events",
         "ads.campaign_budgets",

@@ -39,10 +39,16 @@ log = structlog.get_logger(source=__name__)
 CHANGED_RESOURCES = ("CAMPAIGN_BUDGET", "CAMPAIGN", "AD_GROUP", "AD_GROUP_AD")
 CHANGE_LOG_DAYS = 30  # the platform keeps no older events
 
+# Table, the reports that make it up with the shape of their rows, the columns of these.
 _DAY_REPORTS = (
-    ("ads.ads_campaign_performance", queries.campaign_days, reporting.campaign_row, reporting.CAMPAIGN_COLUMNS),
-    ("ads.ads_ad_performance", queries.ad_days, reporting.ad_row, reporting.AD_COLUMNS),
-    ("ads.ads_conversion_action_stats", queries.conversion_days, reporting.conversion_row, reporting.CONVERSION_COLUMNS),
+    ("ads.ads_campaign_performance", ((queries.campaign_days, reporting.campaign_row),), reporting.CAMPAIGN_COLUMNS),
+    ("ads.ads_ad_performance", ((queries.ad_days, reporting.ad_row),), reporting.AD_COLUMNS),
+    (
+        "ads.ads_criterion_performance",
+        ((queries.keyword_days, reporting.keyword_row), (queries.audience_days, reporting.audience_row)),
+        reporting.CRITERION_COLUMNS,
+    ),
+    ("ads.ads_conversion_action_stats", ((queries.conversion_days, reporting.conversion_row),), reporting.CONVERSION_COLUMNS),
 )
 
 
@@ -140,10 +146,12 @@ class GoogleAdsPlatform:
         shaped: dict[str, Shaped] = {}
         windows: dict[str, tuple[date, date]] = {}
         attribution = self._attribution_window(account.account_id)
-        for table, query, to_tuple, columns in _DAY_REPORTS:
+        for table, parts, columns in _DAY_REPORTS:
             schema = load_contract(table).polars_schema()
-            rows = self._rows(account.account_id, query(start, end))
-            raw = reporting.raw_frame(rows, self._labels, to_tuple, columns, schema)
+            raw = pl.concat(
+                reporting.raw_frame(self._rows(account.account_id, query(start, end)), self._labels, to_tuple, columns, schema)
+                for query, to_tuple in parts
+            )
             if "attribution_window" in schema:
                 raw = raw.with_columns(pl.lit(attribution).alias("attribution_window"))
             shaped[table], windows[table] = frames.shape(table, raw, account, window, loaded_at), window

@@ -54,6 +54,26 @@ FROM ad_group_ad
 WHERE {_days(start, end)}"""
 
 
+def _criterion_days(view: str, of_criterion: str, start: date, end: date) -> str:
+    return f"""
+SELECT segments.date, campaign.id, campaign.name, campaign.advertising_channel_type,
+  campaign.advertising_channel_sub_type, ad_group.id, ad_group_criterion.criterion_id, ad_group_criterion.status,
+  {of_criterion}, customer.currency_code, metrics.impressions, metrics.clicks,
+  metrics.cost_micros, metrics.conversions, metrics.conversions_value
+FROM {view}
+WHERE {_days(start, end)}"""
+
+
+def keyword_days(start: date, end: date) -> str:
+    """Delivery and results per keyword and day. Search ads that Google matches without keywords are not in it."""
+    return _criterion_days("keyword_view", "ad_group_criterion.keyword.text, ad_group_criterion.keyword.match_type", start, end)
+
+
+def audience_days(start: date, end: date) -> str:
+    """Delivery and results per audience of an ad group and day; who is in none of them is not in it."""
+    return _criterion_days("ad_group_audience_view", "ad_group_criterion.display_name", start, end)
+
+
 def conversion_days(start: date, end: date) -> str:
     """Conversions per campaign, conversion action, lag bucket and click day."""
     return f"""

@@ -106,6 +106,44 @@ AD_COLUMNS = (
 )
 
 
+def keyword_row(row: Row, labels: Labels) -> tuple[Any, ...]:
+    """One keyword day in the order of CRITERION_COLUMNS."""
+    keyword = row.ad_group_criterion.keyword
+    return _criterion_row(row, labels, "keyword", keyword.text, enum_name("KeywordMatchType", keyword.match_type))
+
+
+def audience_row(row: Row, labels: Labels) -> tuple[Any, ...]:
+    """One audience day in the order of CRITERION_COLUMNS."""
+    return _criterion_row(row, labels, "audience", row.ad_group_criterion.display_name, None)
+
+
+def _criterion_row(row: Row, labels: Labels, kind: str, name: str, match_type: str | None) -> tuple[Any, ...]:
+    _, channel, is_brand = labels.campaign(row.campaign)
+    criterion = row.ad_group_criterion
+    return (
+        row.segments.date,
+        str(row.campaign.id),
+        str(row.ad_group.id),
+        kind,
+        str(criterion.criterion_id),
+        labels.hash(name),
+        match_type,
+        channel,
+        is_brand,
+        enum_name("AdGroupCriterionStatus", criterion.status),
+        *_numbers(row.metrics),
+        row.customer.currency_code,
+    )
+
+
+CRITERION_COLUMNS = (
+    *("date", "campaign_id", "adgroup_id", "criterion_kind", "criterion_id", "name_hash", "match_type", "channel", "is_brand"),
+    "criterion_status",
+    *_NUMBERS,
+    "currency_code",
+)
+
+
 def conversion_row(row: Row, _labels: Labels) -> tuple[Any, ...]:
     """One conversion action, lag bucket and click day of a campaign in the order of CONVERSION_COLUMNS."""
     segments, metrics = row.segments, row.metrics

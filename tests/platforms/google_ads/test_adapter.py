@@ -17,7 +17,8 @@ ACCOUNT_ID = "2000000001"
 DAY = timedelta(days=1)
 CAMPAIGNS = "ads.ads_campaign_performance"
 AS_NOW = {"ads.campaign_budgets", "ads.ad_statuses", "ads.ads_change_events"}
-TABLES = {CAMPAIGNS, "ads.ads_ad_performance", "ads.ads_conversion_action_stats"} | AS_NOW
+CRITERIA = "ads.ads_criterion_performance"
+TABLES = {CAMPAIGNS, "ads.ads_ad_performance", CRITERIA, "ads.ads_conversion_action_stats"} | AS_NOW
 Reports = Callable[..., Any]
 
 
@@ -52,7 +53,7 @@ def test_accounts_are_the_clients_below_the_manager(account: Account) -> None:
 
 
 def test_frames_meet_their_contracts(reports: Reports) -> None:
-    """All five tables come, and pandera finds nothing wrong with any of them."""
+    """All tables come, and pandera finds nothing wrong with any of them."""
     got = reports().value
     assert set(got.frames) == TABLES
     for table, frame in got.frames.items():
@@ -88,6 +89,27 @@ def test_the_three_reports_agree(reports: Reports) -> None:
     assert (both["clicks"] == both["clicks_ad"]).all()
     pmax = set(campaigns.filter(pl.col("channel") == "PMAX")["campaign_id"])
     assert set(by_campaign["campaign_id"]) - set(by_ad["campaign_id"]) == pmax != set()
+
+
+def test_keywords_and_audiences_come_as_one_table(reports: Reports) -> None:
+    """Search ad groups have keywords with a match type, the others audiences without one; each kind adds up to the ads of its ad
+    groups in every number; text and names are hashes that tell them apart."""
+    numbers = ["impressions", "clicks", "cost_micros", "conversions", "revenue_micros"]
+    frames = reports().value.frames
+    criteria, group = frames[CRITERIA], ["date", "adgroup_id"]
+    is_search = pl.col("channel").str.starts_with("SEARCH")
+    assert criteria.filter(is_search)["criterion_kind"].unique().to_list() == ["keyword"]
+    assert criteria.filter(~is_search)["criterion_kind"].unique().to_list() == ["audience"]
+    matches = dict(criteria.select("criterion_kind", "match_type").unique().group_by("criterion_kind").all().iter_rows())
+    assert (sorted(matches["keyword"]), matches["audience"]) == (["BROAD", "EXACT", "PHRASE"], [None])
+    of_criteria = criteria.group_by(group).agg(pl.col(numbers).sum()).sort(group)
+    of_ads = frames["ads.ads_ad_performance"].group_by(group).agg(pl.col(numbers).sum()).sort(group)
+    assert of_criteria.select(group + numbers[:4]).equals(of_ads.select(group + numbers[:4]))
+    assert of_criteria["revenue_micros"].to_list() == pytest.approx(of_ads["revenue_micros"].to_list(), abs=10)
+    hashes = criteria.select("adgroup_id", "criterion_id", "name_hash", "criterion_status").unique()
+    assert hashes["name_hash"].str.len_chars().unique().to_list() == [64]
+    assert hashes["name_hash"].n_unique() == hashes.height == 9 * 2 * 3
+    assert hashes["criterion_status"].unique().to_list() == ["ENABLED"]
 
 
 def test_channels_and_brand_are_known_before_names_are_hashed(reports: Reports) -> None:

@@ -1,7 +1,8 @@
 -- What exploration really cost: spend of decided groups, and the part of it that went to others than the leader.
 -- Grain: account. Window: decisions of [@start_date, @run_date); week_spend_micros is that of the last seven days.
 -- Why: the policy's share for exploration is one of spend, and delivery never follows a split exactly; the next reserve makes up
--- for it. Groups without a choice explore nothing and do not count, nor does what a dropped arm still spent.
+-- for it. Groups without a choice explore nothing and do not count, nor does what a dropped arm still spent. Ads only:
+-- a keyword or an audience splits the same spend anew, and nobody carries out what is decided about it.
 SELECT
   d.platform,
   d.account_id,
