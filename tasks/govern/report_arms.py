@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _WINDOW_DAYS = 14  # an older posterior says nothing about today
 EXPLORED_DAYS = 60  # as choose-arms balances exploration; tests/govern/test_report_bandits.py holds the two together
 MOST_GROUPS = 6
+KINDS = {"ad": MOST_GROUPS, "keyword": 2, "audience": 2}  # how many groups of each kind of arm are shown, in this order
 _MOST_ARMS = 8
 _WEEK = 7
 _ORDER = ("leads", "kept_last", "dropped", "dear", "fatigued", "trial", "explored", "unpaid", "undecided")
@@ -34,7 +35,7 @@ class Bandits:
 
 @dataclass(frozen=True)
 class Group:
-    """One ad group. ``arms``: rows of the query with ``role`` and ``status``, the ones that matter most first."""
+    """Arms of one kind in an ad group. ``arms``: rows of the query with ``role`` and ``status``, those that matter most first."""
 
     account: Account
     day: date
@@ -121,9 +122,20 @@ def shown(bandits: Bandits, own: Account | None) -> Shown | None:
     for row in bandits.arms.iter_rows(named=True):
         account = (row["platform"], row["account_id"])
         groups_of[account] = row["account_groups"]
-        rows.setdefault((account != own, row["group_rank"], account), []).append(row)
-    groups = tuple(_group(rows[key]) for key in sorted(rows)[:MOST_GROUPS])
-    totals = sorted(bandits.totals.to_dicts(), key=lambda one: (one["platform"], one["account_id"]) != own)
+        rows.setdefault((row["arm_kind"], account != own, row["group_rank"], account), []).append(row)
+    groups = tuple(
+        _group(rows[key]) for kind, most in KINDS.items() for key in sorted(key for key in rows if key[0] == kind)[:most]
+    )
+    kinds = list(KINDS)
+    totals = sorted(
+        bandits.totals.to_dicts(),
+        key=lambda one: (
+            (one["platform"], one["account_id"]) != own,
+            one["platform"],
+            one["account_id"],
+            kinds.index(one["arm_kind"]),
+        ),
+    )
     return Shown(groups, sum(groups_of.values()) - len(groups), tuple(totals))
 
 
@@ -154,7 +166,12 @@ def _role(row: dict[str, Any]) -> str:
 
 
 def _status(row: dict[str, Any]) -> str:
-    """How the ad stood when its account was loaded, with what is above it; ``unknown`` if it was not among the loaded ads."""
+    """How the ad stood when its account was loaded, with what is above it; ``unknown`` if it was not among the loaded ads.
+
+    Of keywords and audiences, the platform's status on the newest day with delivery.
+    """
+    if row["arm_kind"] != "ad":
+        return str(row["arm_status"])
     if row["ad_status"] is None:
         return "unknown"
     if row["ad_status"] == "ENABLED" and (row["campaign_status"], row["adgroup_status"]) != ("ENABLED", "ENABLED"):

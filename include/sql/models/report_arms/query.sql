@@ -1,5 +1,6 @@
 -- Arms of the ad groups that spend most: posterior, today's decision, and how the ad stood that morning.
--- Grain: arm; of each account the @most_groups groups with the highest spend a day, `account_groups` says how many there are.
+-- Grain: arm; of each account and kind the @most_groups groups with the highest spend a day, `account_groups` says how many there
+-- are of all kinds.
 -- Window: the newest run date with posteriors of each account in [@start_date, @run_date].
 -- Why: the posterior is the version that the decision rests on; where restated data made a second one, that one was not decided by.
 WITH newest AS (
@@ -41,7 +42,7 @@ ranked AS (
   SELECT
     platform, account_id, campaign_id, adgroup_id, arm_kind,
     ROW_NUMBER() OVER (
-      PARTITION BY platform, account_id ORDER BY day_spend_micros DESC, spend_micros DESC, campaign_id, adgroup_id, arm_kind
+      PARTITION BY platform, account_id, arm_kind ORDER BY day_spend_micros DESC, spend_micros DESC, campaign_id, adgroup_id
     ) AS group_rank,
     COUNT(*) OVER (PARTITION BY platform, account_id) AS account_groups
   FROM sums
@@ -70,4 +71,4 @@ LEFT JOIN statuses AS s
   ON s.platform = a.platform AND s.account_id = a.account_id AND s.adgroup_id = a.adgroup_id AND s.ad_id = a.arm_id
   AND a.arm_kind = 'ad'
 WHERE g.group_rank <= @most_groups
-ORDER BY a.platform, a.account_id, g.group_rank, a.spend_micros DESC, a.arm_id
+ORDER BY a.platform, a.account_id, a.arm_kind, g.group_rank, a.spend_micros DESC, a.arm_id
