@@ -8,7 +8,7 @@ ADS_VALIDATED = Asset("ads_validated", uri="x-aelp2://ads/ads_campaign_performan
 DRIFT_CHECKED = Asset("drift_checked", uri="x-aelp2://control/drift_reports")
 # Written when the website's events passed their checks: what stitching, journeys and maturity start from.
 GA4_VALIDATED = Asset("ga4_validated", uri="x-aelp2://ga4/ga4_events")
-# Written when the day's changes of budgets were told apart, ours from others': what the success metrics start from.
+# Written when the day's changes were told apart, ours from others': what the success metrics start from.
 CHANGES_RECONCILED = Asset("changes_reconciled", uri="x-aelp2://control/change_reconciliation")
 # Written when predictions were held against what came: what the success metrics start from, too.
 PREDICTIONS_HELD = Asset("predictions_held", uri="x-aelp2://control/fidelity_evaluations")

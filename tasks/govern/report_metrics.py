@@ -28,10 +28,11 @@ NAMES = {
     "exploration_used": "Spend that explored",
     "exploration_roi": "Return on exploration, less its cost",
     "time_to_decision": "Hours to a person's answer",
-    "changefeed_completeness": "Budget changes that are ours and logged",
+    "changefeed_completeness": "Changes that are ours and logged",
     "rollback_time": "Minutes to a rollback, median",
     "rollback_time_max": "Minutes to a rollback, longest",
 }
+_AXES = {"ratio": "~%", "hours": ",.1f", "minutes": ",.1f"}  # the others: 1.2k
 _DIGITS = {"customers": 0, "currency": 2, "hours": 1, "minutes": 1, "changes": 0}
 
 
@@ -120,9 +121,11 @@ def picture(days: pl.DataFrame, name: str) -> Markup:
     """Line of the values with a band of the intervals; a day without a value is a gap, a single day a dot."""
     every = days.select(pl.date_range(pl.col("run_date").min(), pl.col("run_date").max()))
     data = every.join(days.select("run_date", "value", "low", "high"), on="run_date", how="left").sort("run_date")
-    share = days["unit"][0] == "ratio"
-    x = alt.X("run_date:T", title=None, axis=alt.Axis(format="%d %b", tickCount=3))
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~%" if share else "~s", tickCount=3))
+    ends = sorted({str(data["run_date"][0]), str(data["run_date"][-1])})
+    x = alt.X("run_date:T", title=None, axis=alt.Axis(format="%d %b", values=ends))
+    y = alt.Y(
+        "value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=_AXES.get(days["unit"][0], "~s"), tickCount=3)
+    )
     base = alt.Chart(data)
     chart: Any = base.mark_line(color=ACCENT, strokeWidth=2).encode(x=x, y=y)
     chart += base.mark_circle(color=ACCENT, size=22).encode(x=x, y=y)

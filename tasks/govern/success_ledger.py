@@ -77,13 +77,13 @@ def _is_approved(history: SetHistory, change: Row, approvals: Approvals) -> bool
 
 
 def completeness(counts: Mapping[str, Any] | None, receipts: int, window: Window) -> Metric:
-    """Budget changes that are ours and matched over all that happened in the account; ``receipts``: ours by the ledger."""
+    """Changes that are ours and matched over all that happened in the account; ``receipts``: ours by the ledger."""
     name = "changefeed_completeness"
     if counts is None:
-        text = f"{receipts} budget changes of ours were not reconciled yet; run reconcile-changes"
-        return Metric(name, "ratio", None, text if receipts else "nobody changed a budget", window=window)
+        text = f"{receipts} changes of ours were not reconciled yet; run reconcile-changes"
+        return Metric(name, "ratio", None, text if receipts else "nobody changed anything", window=window)
     ours, every = counts["ours"], counts["changes"]
-    text = f"{ours} of {every} budget changes are ours and in both logs"
+    text = f"{ours} of {every} changes are ours and in both logs"
     text += f"; {counts['out_of_band']} by others" if counts["out_of_band"] else ""
     text += f"; {counts['not_in_log']} of ours missing in the platform's log" if counts["not_in_log"] else ""
     late = receipts - ours - counts["not_in_log"]
@@ -92,14 +92,14 @@ def completeness(counts: Mapping[str, Any] | None, receipts: int, window: Window
 
 
 def receipts_of(histories: Iterable[SetHistory], since: date) -> int:
-    """Changes of budgets that the ledger says we made since ``since``, rollbacks included."""
+    """Changes of budgets and ads that the ledger says we made since ``since``, rollbacks included."""
     return sum(
         1
         for history in histories
         for row in history.rows
         if row.event in ("applied", "rolled_back")
         and row.change_id
-        and row.amount_before_micros != row.amount_after_micros
+        and (row.amount_before_micros, row.status_before) != (row.amount_after_micros, row.status_after)
         and row.at.date() >= since
     )
 

@@ -1,4 +1,4 @@
--- Budget changes of each account by whose they are.
+-- Changes of budgets and ads of each account by whose they are.
 -- Grain: account.
 -- Window: changes of [@start_date, @run_date], in days of the account.
 -- Why: completeness of the changefeed is what is ours and matched over all that happened, as reconcile-changes counts it.
