@@ -3,4 +3,14 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))  # so that `from shared_data import shared_file` works under importlib mode
+
+# Files of minutes: with two workers they begin first, so that neither waits for the other at the end.
+LONGEST = ("test_bigquery_same_numbers", "test_ad_invariants", "test_invariants", "test_bigquery_same_journeys", "test_crashes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))

@@ -39,13 +39,14 @@ MAY_DIFFER = {
     ("control.canary_changes", "row_hash"): "the same",
     ("control.ledger_anchors", "row_hash"): "the same",
 }
-# The jobs of this run may write these, but nothing in it is bad, acknowledged, a control variable or an experiment.
+# The jobs of this run may write these, but nothing in it is bad, acknowledged, flagged, a control variable or an experiment.
 # No ad is switched in this loop: tests/loop/test_ads.py does that.
 EMPTY = {
     "ads.business_controls",
     "control.quarantine",
     "control.canary_ads_snapshot",
     "control.drift_acknowledgements",
+    "control.flag_exposures",
     "models.mmm_lift_tests",
 }
 
