@@ -210,6 +210,7 @@ def functions_that_mutate() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_jobs_marked_as_mutating_are_those_that_can_change_an_account() -> None:
     """One function a kind changes accounts, called from one place; the jobs that reach it are the ones the index marks."""
     assert functions_that_mutate() == {"tasks.act.kinds:AdStatuses.set_values", "tasks.act.kinds:Budgets.set_values"}

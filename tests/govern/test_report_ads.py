@@ -16,6 +16,8 @@ from tasks.govern import report_facts as facts
 from tasks.govern.report_data import newest_sets, read_report
 from tasks.govern.report_page import render
 
+pytestmark = pytest.mark.slow  # each test draws whole pages
+
 EVIL = "<svg onload=alert(1)> ask jane@corp.example"
 
 

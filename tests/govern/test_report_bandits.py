@@ -19,6 +19,8 @@ from tasks.govern import report_words as words
 from tasks.govern.report_data import read_report
 from tasks.govern.report_page import render
 
+pytestmark = pytest.mark.slow  # each test draws whole pages
+
 OWN = ("google_ads", ACCOUNT)
 
 

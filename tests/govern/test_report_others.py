@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from bandit_rows import account
 from report_world import ACCOUNT, PLANNED, RUN_DATE, SET_ID, ReportWorld
 
@@ -13,6 +14,8 @@ from tasks.core.switches import flip, freeze
 from tasks.govern import reconcile_changes, report_others
 from tasks.govern.report_data import read_report
 from tasks.govern.report_page import render
+
+pytestmark = pytest.mark.slow  # each test draws whole pages
 
 OWN = ("google_ads", ACCOUNT)
 HASH = "abc123def456" + "0" * 52

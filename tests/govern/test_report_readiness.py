@@ -17,6 +17,8 @@ from tasks.govern.readiness import Account, Check
 from tasks.govern.report_data import read_report
 from tasks.govern.report_page import render
 
+pytestmark = pytest.mark.slow  # each test draws whole pages
+
 OWN = ("google_ads", ACCOUNT)
 EVIL = "<img src=x onerror=alert(1)> ask jane@corp.example"
 NAMES = ("freshness", "gates", "model", "drift", "fidelity", "incidents", "switches", "ledger", "approvals")

@@ -13,6 +13,8 @@ from tasks.govern import report_words as words
 from tasks.govern.report_data import Report, read_report
 from tasks.govern.report_page import render
 
+pytestmark = pytest.mark.slow  # each test draws whole pages
+
 
 def read(world: ReportWorld, run_date: date = RUN_DATE, source: str = "platforms", **wish: str) -> Report:
     return read_report(world.warehouse, run_date=run_date, source=source, **wish)

@@ -191,6 +191,7 @@ def _publish(*changes: dict[str, Any]) -> None:
     open_warehouse(load_settings()).merge("models.lift_tests", rows(*changes).with_columns(loaded_at=now))
 
 
+@pytest.mark.slow
 def test_a_fit_is_reused_until_its_lift_tests_change(calibrated_shop: Callable[..., Result]) -> None:
     """The job takes the tests of its source and target, names the others, records what it took, fits anew when one changes."""
     foreign = ({"experiment_id": "ads", "source": None}, {"experiment_id": "euro", "target": "revenue"})
@@ -221,6 +222,7 @@ def test_the_fallback_model_says_that_it_cannot_be_calibrated(shop: Callable[...
     assert _runs()["lift_tests"].to_list() == [[]]
 
 
+@pytest.mark.slow
 def test_another_target_cost_is_another_run(shop: Callable[..., Result]) -> None:
     """The allocation says how likely a channel meets the target: a run with another target is not reused for it."""
     run = ("fit-mmm", "--run-date", "2025-03-05", "--source", "shop")
