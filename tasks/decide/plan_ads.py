@@ -41,6 +41,7 @@ def command(run_date: date) -> None:
     planned once. A set of an earlier day that nobody has decided on is withdrawn: one question at a time. Without decisions there
     is nothing to do.
     """
+    from tasks.core.errors import GateStop
     from tasks.core.policy import load_policy
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
@@ -49,8 +50,11 @@ def command(run_date: date) -> None:
     settings = load_settings()
     warehouse = open_warehouse(settings)
     with warehouse.exclusive("plan-ads"):
-        ids = [i for plan in read_plans(warehouse, settings, load_policy(settings), run_date) for i in propose(warehouse, plan)]
+        plans, unknown = read_plans(warehouse, settings, load_policy(settings), run_date)
+        ids = [i for plan in plans for i in propose(warehouse, plan)]
     push({"run_date": run_date.isoformat(), "change_set_ids": ids})
+    if unknown:  # after the others are planned: one account that is gone does not hold them up for as long as it is remembered
+        raise GateStop(f"no ads of {', '.join(unknown)} are loaded for {run_date}; run ingest-ads --run-date {run_date}")
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class AccountPlan:
     choices: Sequence[Choice]
 
 
-def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> list[AccountPlan]:
-    """The plan of every account with decisions of the day; NothingToDo without any, GateStop without the ads' statuses."""
-    from tasks.core.errors import GateStop, NothingToDo
+def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> tuple[list[AccountPlan], list[str]]:
+    """The plan of every account with decisions of the day, and the accounts whose ads are not loaded; NothingToDo without any."""
+    from tasks.core.errors import NothingToDo
     from tasks.core.flags import AccountFlags
     from tasks.decide.ad_plan import Decision, plan_ads
 
@@ -78,7 +82,7 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         raise NothingToDo(f"no bandit has decided about an ad for {run_date}")
     about = warehouse.query_file("control/plan_ad_accounts/query.sql", {"run_date": run_date})
     known = {(row["platform"], row["account_id"]): row for row in about.iter_rows(named=True)}
-    plans, flags = [], AccountFlags(settings, warehouse)
+    plans, unknown, flags = [], [], AccountFlags(settings, warehouse)
     for platform, account_id in frame.select("platform", "account_id").unique(maintain_order=True).iter_rows():
         own = frame.filter((frame["platform"] == platform) & (frame["account_id"] == account_id))
         names = ("campaign_id", "adgroup_id", "ad_id", "action", "reason")
@@ -88,11 +92,12 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         account = read_account(warehouse, tightened, platform, account_id, run_date)
         row = known.get((platform, account_id))
         if row is None or not account.ads:
-            raise GateStop(f"no ads of {platform}:{account_id} are loaded for {run_date}; run ingest-ads --run-date {run_date}")
+            unknown.append(f"{platform}:{account_id}")
+            continue
         choices = plan_ads(decisions, account, run_date)
         facts = (row["currency_code"], row["data_through_date"])
         plans.append(AccountPlan(run_date, settings, tightened.policy, account, *facts, decisions, choices))
-    return plans
+    return plans, unknown
 
 
 def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, account_id: str, run_date: date) -> Account:

@@ -187,6 +187,16 @@ def test_without_its_inputs_there_is_no_plan(ads: Ads, prepare: Callable[[Ads], 
         ads.plan()
 
 
+def test_an_account_whose_ads_are_not_loaded_does_not_hold_the_others_up(ads: Ads) -> None:
+    """A closed account is decided about for as long as its days are remembered: it is named, the others are planned."""
+    ads.say(a1="pause")
+    rows = ads.warehouse.query("SELECT * FROM models.bandit_decisions").with_columns(pl.lit("1000000009").alias("account_id"))
+    ads.warehouse.merge("models.bandit_decisions", rows)
+    with pytest.raises(GateStop, match="no ads of google_ads:1000000009 are loaded for 2026-02-26; run ingest-ads"):
+        ads.plan()
+    assert [(s.account_id, [c.ad_id for c in s.changes]) for s in ads.sets()] == [(ACCOUNT, ["1"])]
+
+
 def test_where_nothing_differs_no_set_is_made(ads: Ads) -> None:
     """The decisions are kept all the same."""
     ads.say()
