@@ -93,8 +93,8 @@ def check_cap(policy: Policy, currencies: Iterable[str]) -> None:
     codes = sorted(currencies)
     if (policy.bandit_cac_cap_micros or policy.target_cac_micros) and len(codes) > 1:
         raise GateStop(
-            f"the policy's cap of a conversion is one number, but arms are paid in {', '.join(codes)}; leave bandit_cac_cap_micros "
-            "and target_cac_micros unset (no ad is dropped then), or keep the accounts of each currency in a warehouse of their own"
+            f"the policy's cap of a conversion is one number, but arms are paid in {', '.join(codes)}; leave "
+            "bandit_cac_cap_micros and target_cac_micros unset (no ad is dropped then), or keep a warehouse for each currency"
         )
 
 
