@@ -113,14 +113,16 @@ def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, acco
     logged = _logged(events.filter((events["platform"] == platform) & (events["account_id"] == account_id)))
     own = Ledger(warehouse).ad_moves(platform, account_id, now - caps.WINDOW)
     used = caps.used_daily_micros(own, logged, now)
+    histories = Ledger(warehouse).histories(platform, account_id)
     return Account(
         platform=platform,
         account_id=account_id,
         ads=load_ads(warehouse, platform, account_id, run_date),
         held=held_ad_groups(warehouse, platform, account_id, now),
-        paused_by_us=paused_by_us(Ledger(warehouse).histories(platform, account_id), logged, since),
+        paused_by_us=paused_by_us(histories, logged, since),
         room=max(tightened.policy.max_ad_changes_per_day - used, 0),
         frozen_why=frozen_why(warehouse, platform, account_id) or tightened.frozen_why,
+        resting=taken_back(histories, now - timedelta(days=tightened.policy.learning_days)),
     )
 
 
@@ -156,6 +158,12 @@ def paused_by_us(histories: Sequence[SetHistory], logged: Sequence[Move], since:
     ours = Counter("~".join((r.adgroup_id or "", r.ad_id or "")) for r in rows if r.status_after == PAUSED and r.at >= since)
     everybodys = Counter(m.budget_id for m in logged if m.amount_after_micros == 0)
     return {key for key, status in last.items() if status == PAUSED and everybodys["~".join(key)] <= ours["~".join(key)]}
+
+
+def taken_back(histories: Sequence[SetHistory], since: datetime) -> dict[AdKey, date]:
+    """Ad → the day on which its switch was rolled back since ``since``; it rests as a budget does after a change."""
+    rows = [r for h in histories for r in h.rows if r.event == "rolled_back" and r.ad_id is not None and r.at > since]
+    return {(r.adgroup_id or "", r.ad_id or ""): r.at.date() for r in sorted(rows, key=lambda r: r.seq)}
 
 
 def withdraw_undecided(warehouse: Warehouse, settings: Settings, platform: str, account_id: str, run_date: date) -> None:

@@ -124,6 +124,8 @@ AD_CONSTRAINTS = {
     "account_frozen": "account frozen",
     "other_set": "another set is open in the ad group",
     "paused_by_a_person": "paused by a person",
+    "not_serving": "its ad group or campaign does not serve",
+    "resting": "taken back lately, rests",
     "last_enabled_ad": "last enabled ad of the group",
     "campaign": "moved to another campaign",
     "ad_changes_per_day": "the cap on switches a day",

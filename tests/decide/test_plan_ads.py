@@ -101,7 +101,7 @@ class Ads:
         """Take the first change of ``made`` through ``events`` as the jobs of the act stage do."""
         change, ledger, rows = made.changes[0], Ledger(self.warehouse), []
         for event in events:
-            is_of_change = event in ("mutate_intended", "applied_change", "failed_change")
+            is_of_change = event == "mutate_intended" or event.endswith("_change")
             facts = change.ledger_fields((change.status_before, change.status_after)) if is_of_change else {}
             name = event.removesuffix("_change")
             own = {"change_id": change.change_id} if is_of_change else {}
@@ -197,6 +197,18 @@ def test_an_account_whose_ads_are_not_loaded_does_not_hold_the_others_up(ads: Ad
     assert [(s.account_id, [c.ad_id for c in s.changes]) for s in ads.sets()] == [(ACCOUNT, ["1"])]
 
 
+@pytest.mark.parametrize("status", [OFF, "REMOVED"])
+@pytest.mark.parametrize("parent", ["campaign_status", "adgroup_status"])
+def test_an_ad_that_does_not_serve_is_not_paused(ads: Ads, parent: str, status: str) -> None:
+    """Its days are remembered for months. The watch would take the silence of its group for ours and roll the whole set back,
+    and of a removed campaign the platform refuses every change, and with it the set."""
+    rows = ads.warehouse.query("SELECT * FROM ads.ad_statuses").with_columns(pl.lit(status).alias(parent))
+    ads.warehouse.merge("ads.ad_statuses", rows)
+    ads.say(a1="pause")
+    ads.plan()
+    assert (ads.sets(), ads.decided()["1"]) == ([], ("hold", "not_serving"))
+
+
 def test_where_nothing_differs_no_set_is_made(ads: Ads) -> None:
     """The decisions are kept all the same."""
     ads.say()
@@ -252,6 +264,19 @@ def test_what_we_paused_may_be_taken_up_again_until_somebody_pauses_it_too(ads: 
     ads.say(later + DAY, a1="enable")
     ads.plan(later + DAY)
     assert ads.decided()["1"] == ("hold", "paused_by_a_person")
+
+
+def test_what_was_rolled_back_rests_before_anybody_is_asked_again(ads: Ads) -> None:
+    """After a breach the posteriors are as they were: the same pause would be proposed on the next morning, and every one."""
+    ads.say(a1="pause")
+    ads.plan()
+    ads.switch(ads.sets()[0], *WAY)
+    ads.switch(ads.sets()[0], "applied", "breached", "rollback_intended_change", "rolled_back_change", "rolled_back")
+    for days, expected in ((1, ("hold", "resting")), (6, ("hold", "resting")), (7, ("pause", "none"))):
+        ads.load(RUN_DATE + days * DAY)
+        ads.say(RUN_DATE + days * DAY, a1="pause")
+        ads.plan(RUN_DATE + days * DAY)
+        assert ads.decided()["1"] == expected, days
 
 
 def test_a_frozen_account_is_not_asked_about(ads: Ads) -> None:
