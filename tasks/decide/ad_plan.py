@@ -60,7 +60,8 @@ class Account:
 
     ``held`` is ad group → open change set; ``paused_by_us`` are the ads whose last switch in the ledger is our pause; ``room`` is
     how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch or a flag holds the account;
-    ``resting`` is ad → the day its switch was taken back, where that is not long ago.
+    ``resting`` is ad → the day its switch was taken back, where that is not long ago; ``drift_why`` is the account's critical
+    drift of the day that nobody has acknowledged.
     """
 
     platform: str
@@ -71,6 +72,7 @@ class Account:
     room: int
     frozen_why: str = ""
     resting: Mapping[AdKey, date] = field(default_factory=dict)
+    drift_why: str = ""
 
 
 def decisions_sha256(decisions: Sequence[Decision]) -> str:
@@ -111,6 +113,8 @@ def _choose(decision: Decision, account: Account, run_date: date, switches: Sequ
         return Choice(decision, "not_serving", f"its {above}, so there is nothing to stop")
     if account.frozen_why:
         return Choice(decision, "account_frozen", account.frozen_why)
+    if account.drift_why:
+        return Choice(decision, "critical_drift", account.drift_why)
     if decision.adgroup_id in account.held:
         return Choice(decision, "other_set", f"its ad group is in the open change set {account.held[decision.adgroup_id]}")
     if decision.key in account.resting:

@@ -123,6 +123,7 @@ def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, acco
         room=max(tightened.policy.max_ad_changes_per_day - used, 0),
         frozen_why=frozen_why(warehouse, platform, account_id) or tightened.frozen_why,
         resting=taken_back(histories, now - timedelta(days=tightened.policy.learning_days)),
+        drift_why=drift_why(warehouse, platform, account_id, run_date),
     )
 
 
@@ -133,6 +134,13 @@ def frozen_why(warehouse: Warehouse, platform: str, account_id: str) -> str:
     switches = read_switches(warehouse)
     on = [s for scope in (ALL, account_scope(platform, account_id)) if (s := switches.get(scope)) is not None and s.is_on]
     return "; ".join(f"switch {s.scope!r} is on: {s.why}" for s in on)
+
+
+def drift_why(warehouse: Warehouse, platform: str, account_id: str, run_date: date) -> str:
+    """The account's critical drift of the day that nobody has acknowledged; empty without. Bandits learnt on other data."""
+    rows = warehouse.query_file("control/readiness_drift/query.sql", {"run_date": run_date}).iter_rows(named=True)
+    own = [row for row in rows if (row["platform"], row["account_id"]) == (platform, account_id) and row["critical"]]
+    return f"{own[0]['critical']} critical drifts, first {own[0]['first_critical']}" if own else ""
 
 
 def _logged(events: pl.DataFrame) -> list[Move]:

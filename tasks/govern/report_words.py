@@ -126,6 +126,7 @@ AD_CONSTRAINTS = {
     "paused_by_a_person": "paused by a person",
     "not_serving": "its ad group or campaign does not serve",
     "resting": "taken back lately, rests",
+    "critical_drift": "critical drift in the account",
     "last_enabled_ad": "last enabled ad of the group",
     "campaign": "moved to another campaign",
     "ad_changes_per_day": "the cap on switches a day",

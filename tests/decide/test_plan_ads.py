@@ -279,6 +279,22 @@ def test_what_was_rolled_back_rests_before_anybody_is_asked_again(ads: Ads) -> N
         assert ads.decided()["1"] == expected, days
 
 
+def test_critical_drift_holds_the_plan_until_somebody_acknowledges_it(ads: Ads) -> None:
+    """As with budgets: what was learnt rests on other data than today's. Drift of another account holds nothing."""
+    fields = load_contract("control.drift_reports").fields
+    default = {"INT64": 0, "FLOAT64": 0.0, "BOOL": False, "DATE": RUN_DATE, "TIMESTAMP": NOW}
+    row = {f.name: f.enum[0] if f.enum else default.get(f.type, "x") for f in fields if f.required}
+    row |= {"run_date": RUN_DATE, "platform": "google_ads", "verdict": "critical"}
+    row |= {"segment": "SEARCH", "column_name": "cost", "detail": "+90 %"}
+    own, other = row | {"account_id": ACCOUNT}, row | {"account_id": "1000000009"}
+    for found, expected in ((own, ("hold", "critical_drift")), (other, ("pause", "none"))):
+        table = "control.drift_reports"
+        ads.warehouse.replace_partitions(table, frame(table, [found]), partitions=[RUN_DATE])
+        ads.say(a1="pause")
+        ads.plan()
+        assert ads.decided()["1"] == expected
+
+
 def test_a_frozen_account_is_not_asked_about(ads: Ads) -> None:
     """M10 at the proposal."""
     ads.say(a1="pause")
