@@ -5,13 +5,13 @@ enable and pause, and judges running experiments. Changes nothing at the platfor
 
 **Reads** `ads.ads_ad_performance`, `ads.ads_criterion_performance`, `ga4.conversion_maturity`,
 `models.mmm_allocations`, `models.bandit_decisions`, `gaelp_users.experiment_assignments`, `ads.ad_statuses`,
-`ads.ads_change_events`
+`ads.ads_change_events`, `control.drift_reports`
 **Writes** `models.bandit_posteriors`, `models.bandit_rewards`, `models.bandit_decisions`, `models.ab_experiments`,
 `control.validation_results`, `control.change_sets`, `control.ad_decisions`, `control.canary_changes`
 **If it fails** there is no split and no proposal for today, and all ads stay as they are. Runbook `bandit_daily`.
 """
 
-from aelp2_airflow.assets import ADS_VALIDATED
+from aelp2_airflow.assets import DRIFT_CHECKED
 from aelp2_airflow.defaults import START, Tag, Urgency, after, default_args
 from aelp2_airflow.pods import pod
 from airflow.sdk import DAG
@@ -19,7 +19,8 @@ from airflow.sdk import DAG
 with DAG(
     "bandit_daily",
     doc_md=__doc__,
-    schedule=after(ADS_VALIDATED),
+    # After the drift check: nobody is asked to switch ads on data that critically drifted.
+    schedule=after(DRIFT_CHECKED),
     start_date=START,
     catchup=False,
     max_active_runs=1,

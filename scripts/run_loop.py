@@ -141,8 +141,10 @@ class Loop:
         progress.must_succeed("uplift_weekly", uplift)
         beside = {
             dag_id: progress.run(dag_id, day)
-            for dag_id in ("drift_daily", "fidelity_daily", "bandit_daily", "attribution_weekly")
+            for dag_id in ("drift_daily", "fidelity_daily", "attribution_weekly")
         }
+        progress.must_succeed("drift_daily", beside.pop("drift_daily"))
+        beside["bandit_daily"] = progress.run("bandit_daily", day)  # like the plan, it starts when drift was checked
         for dag_id, run_id in beside.items():
             progress.must_succeed(dag_id, run_id)
         for dag_id in ("budget_plan_daily", "readiness_daily"):

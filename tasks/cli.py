@@ -286,6 +286,8 @@ JOBS: dict[str, Job] = {
             _SETS,
             _SWITCH,
             _LEDGER,
+            "control.drift_reports",
+            "control.drift_acknowledgements",
         ),
         writes=(_SETS, "control.ad_decisions", _FLAGS, *_APPEND),
     ),

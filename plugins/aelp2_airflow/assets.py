@@ -4,7 +4,7 @@ from airflow.sdk import Asset
 
 # Written when the day's ads and outcomes passed their checks: what the drift check and watching start from.
 ADS_VALIDATED = Asset("ads_validated", uri="x-aelp2://ads/ads_campaign_performance")
-# Written when the day's data was compared with the weeks before: what planning starts from.
+# Written when the day's data was compared with the weeks before: what the plans of budgets and of ads start from.
 DRIFT_CHECKED = Asset("drift_checked", uri="x-aelp2://control/drift_reports")
 # Written when the website's events passed their checks: what stitching, journeys and maturity start from.
 GA4_VALIDATED = Asset("ga4_validated", uri="x-aelp2://ga4/ga4_events")

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.act import ad_guard, guard
-from tasks.core.ad_changes import AdChange, AdStatusSet
+from tasks.core.ad_changes import REMOVED, AdChange, AdStatusSet
 from tasks.core.changeset import AnySet, Change, ChangeSet, Value
-from tasks.core.errors import JobError, Refused
+from tasks.core.errors import Refused
 from tasks.core.money import format_micros
 from tasks.platforms.base import AdStatus, BudgetAmount
 
@@ -164,12 +164,9 @@ class AdStatuses:
         return ad_guard.read_live(platform, change_set, now)
 
     def read(self, platform: Platform, account_id: str, change: AdChange) -> str:
-        """The ad's status now."""
+        """The ad's status now; REMOVED if it is gone, which is somebody's edit like any other."""
         ads = platform.read_ads(account_id, [change.adgroup_id])
-        found = next((ad.status for ad in ads if ad.key == change.key), None)
-        if found is None:
-            raise JobError(f"account {account_id} has no {change.what}: it was removed")
-        return found
+        return next((ad.status for ad in ads if ad.key == change.key), REMOVED)
 
     def check_values(self, platform: Platform, account_id: str, wanted: Wanted[AdChange]) -> Receipt:
         """Check enabling and pausing."""

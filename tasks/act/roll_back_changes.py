@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tasks.core.ad_changes import REMOVED
 from tasks.core.canonical import KINDS
 from tasks.core.cli_options import run_date_option
 from tasks.core.errors import JobError, Refused
@@ -74,6 +75,10 @@ def _restore(context: Context, mutation: Mutation, change: AnyChange) -> str:
     state = mutation.state(change)
     if state in ("", "failed", "rolled_back"):
         return "nothing to restore" if state != "rolled_back" else "restored already"
+    if state == "blocked" and mutation.read(change) == REMOVED:
+        # A person was asked when it was found. Nobody can bring the ad back, so the set must not stay open for it.
+        context.append(mutation.stored, "failed", change, detail={"error": "removed by somebody"})
+        return "removed by somebody, nothing to restore"
     applied, restored = Step.apply(change), Step.roll_back(change)
     was_applied = context.ledger.history(mutation.stored.change_set_id).find("applied", change.change_id) is not None
     if not was_applied and not mutation.recover(applied):

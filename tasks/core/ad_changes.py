@@ -17,6 +17,7 @@ from tasks.core.settings import Mode
 
 ENABLED, PAUSED = "ENABLED", "PAUSED"
 STATUSES = (ENABLED, PAUSED)
+REMOVED = "REMOVED"  # an ad that is no longer there; no platform brings it back
 LONGEST_REASON = 300
 
 AdKey = tuple[str, str]  # ad group id, ad id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
@@ -59,7 +59,9 @@ class Account:
     """What the plan knows of an account.
 
     ``held`` is ad group → open change set; ``paused_by_us`` are the ads whose last switch in the ledger is our pause; ``room`` is
-    how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch or a flag holds the account.
+    how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch or a flag holds the account;
+    ``resting`` is ad → the day its switch was taken back, where that is not long ago; ``drift_why`` is the account's critical
+    drift of the day that nobody has acknowledged.
     """
 
     platform: str
@@ -69,6 +71,8 @@ class Account:
     paused_by_us: Collection[AdKey]
     room: int
     frozen_why: str = ""
+    resting: Mapping[AdKey, date] = field(default_factory=dict)
+    drift_why: str = ""
 
 
 def decisions_sha256(decisions: Sequence[Decision]) -> str:
@@ -101,10 +105,21 @@ def _choose(decision: Decision, account: Account, run_date: date, switches: Sequ
         return Choice(decision, "already", f"the ad is {wanted} already")
     if ad.status not in _WANTED.values():
         return Choice(decision, "status", f"the ad is {ad.status}")
+    above = next(
+        (f"{name} is {s}" for name, s in (("campaign", ad.campaign_status), ("ad group", ad.adgroup_status)) if s != ENABLED), ""
+    )
+    if wanted == PAUSED and above:
+        # It serves nothing, and the platform takes no change of it once what stands above is removed: one row would fail the set.
+        return Choice(decision, "not_serving", f"its {above}, so there is nothing to stop")
     if account.frozen_why:
         return Choice(decision, "account_frozen", account.frozen_why)
+    if account.drift_why:
+        return Choice(decision, "critical_drift", account.drift_why)
     if decision.adgroup_id in account.held:
         return Choice(decision, "other_set", f"its ad group is in the open change set {account.held[decision.adgroup_id]}")
+    if decision.key in account.resting:
+        detail = f"its switch was taken back on {account.resting[decision.key]}; nobody is asked the same again so soon"
+        return Choice(decision, "resting", detail)
     if wanted == ENABLED and decision.key not in account.paused_by_us:
         return Choice(decision, "paused_by_a_person", "it was not AELP2 that paused the ad, so a person enables it or nobody")
     change = AdChange(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -86,6 +86,18 @@ def rules_of(policy: Policy, ask: Ask, rows: list[Row], reserve: Reserve) -> Rul
     )
 
 
+def check_cap(policy: Policy, currencies: Iterable[str]) -> None:
+    """GateStop if the policy's one cap would be held against costs in several currencies: 50 dollars are not 50 yen."""
+    from tasks.core.errors import GateStop
+
+    codes = sorted(currencies)
+    if (policy.bandit_cac_cap_micros or policy.target_cac_micros) and len(codes) > 1:
+        raise GateStop(
+            f"the policy's cap of a conversion is one number, but arms are paid in {', '.join(codes)}; leave "
+            "bandit_cac_cap_micros and target_cac_micros unset (no ad is dropped then), or keep a warehouse for each currency"
+        )
+
+
 def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
     """Decide every group that has no decision of the day yet; NothingToDo without posteriors of the day."""
     import polars as pl
@@ -100,6 +112,7 @@ def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
     state = warehouse.query_file("models/bandit_newest_posteriors/query.sql", day)
     if state.is_empty():
         raise NothingToDo(f"models.bandit_posteriors has no rows of {ask.run_date}; run fit-bandits")
+    check_cap(policy, state["currency_code"].unique())
     decided = {key for key, _ in groups_of(warehouse.query_file("models/bandit_logged_decisions/query.sql", day))}
     actions = warehouse.query_file("models/bandit_last_actions/query.sql", day)
     last = {tuple(map(str, row[:-1])): str(row[-1]) for row in actions.select(*GROUP, "arm_id", "action").iter_rows()}

@@ -41,6 +41,7 @@ def command(run_date: date) -> None:
     planned once. A set of an earlier day that nobody has decided on is withdrawn: one question at a time. Without decisions there
     is nothing to do.
     """
+    from tasks.core.errors import GateStop
     from tasks.core.policy import load_policy
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
@@ -49,8 +50,11 @@ def command(run_date: date) -> None:
     settings = load_settings()
     warehouse = open_warehouse(settings)
     with warehouse.exclusive("plan-ads"):
-        ids = [i for plan in read_plans(warehouse, settings, load_policy(settings), run_date) for i in propose(warehouse, plan)]
+        plans, unknown = read_plans(warehouse, settings, load_policy(settings), run_date)
+        ids = [i for plan in plans for i in propose(warehouse, plan)]
     push({"run_date": run_date.isoformat(), "change_set_ids": ids})
+    if unknown:  # after the others are planned: one account that is gone does not hold them up for as long as it is remembered
+        raise GateStop(f"no ads of {', '.join(unknown)} are loaded for {run_date}; run ingest-ads --run-date {run_date}")
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class AccountPlan:
     choices: Sequence[Choice]
 
 
-def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> list[AccountPlan]:
-    """The plan of every account with decisions of the day; NothingToDo without any, GateStop without the ads' statuses."""
-    from tasks.core.errors import GateStop, NothingToDo
+def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> tuple[list[AccountPlan], list[str]]:
+    """The plan of every account with decisions of the day, and the accounts whose ads are not loaded; NothingToDo without any."""
+    from tasks.core.errors import NothingToDo
     from tasks.core.flags import AccountFlags
     from tasks.decide.ad_plan import Decision, plan_ads
 
@@ -78,7 +82,7 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         raise NothingToDo(f"no bandit has decided about an ad for {run_date}")
     about = warehouse.query_file("control/plan_ad_accounts/query.sql", {"run_date": run_date})
     known = {(row["platform"], row["account_id"]): row for row in about.iter_rows(named=True)}
-    plans, flags = [], AccountFlags(settings, warehouse)
+    plans, unknown, flags = [], [], AccountFlags(settings, warehouse)
     for platform, account_id in frame.select("platform", "account_id").unique(maintain_order=True).iter_rows():
         own = frame.filter((frame["platform"] == platform) & (frame["account_id"] == account_id))
         names = ("campaign_id", "adgroup_id", "ad_id", "action", "reason")
@@ -88,11 +92,12 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         account = read_account(warehouse, tightened, platform, account_id, run_date)
         row = known.get((platform, account_id))
         if row is None or not account.ads:
-            raise GateStop(f"no ads of {platform}:{account_id} are loaded for {run_date}; run ingest-ads --run-date {run_date}")
+            unknown.append(f"{platform}:{account_id}")
+            continue
         choices = plan_ads(decisions, account, run_date)
         facts = (row["currency_code"], row["data_through_date"])
         plans.append(AccountPlan(run_date, settings, tightened.policy, account, *facts, decisions, choices))
-    return plans
+    return plans, unknown
 
 
 def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, account_id: str, run_date: date) -> Account:
@@ -108,14 +113,17 @@ def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, acco
     logged = _logged(events.filter((events["platform"] == platform) & (events["account_id"] == account_id)))
     own = Ledger(warehouse).ad_moves(platform, account_id, now - caps.WINDOW)
     used = caps.used_daily_micros(own, logged, now)
+    histories = Ledger(warehouse).histories(platform, account_id)
     return Account(
         platform=platform,
         account_id=account_id,
         ads=load_ads(warehouse, platform, account_id, run_date),
         held=held_ad_groups(warehouse, platform, account_id, now),
-        paused_by_us=paused_by_us(Ledger(warehouse).histories(platform, account_id), logged, since),
+        paused_by_us=paused_by_us(histories, logged, since),
         room=max(tightened.policy.max_ad_changes_per_day - used, 0),
         frozen_why=frozen_why(warehouse, platform, account_id) or tightened.frozen_why,
+        resting=taken_back(histories, now - timedelta(days=tightened.policy.learning_days)),
+        drift_why=drift_why(warehouse, platform, account_id, run_date),
     )
 
 
@@ -126,6 +134,13 @@ def frozen_why(warehouse: Warehouse, platform: str, account_id: str) -> str:
     switches = read_switches(warehouse)
     on = [s for scope in (ALL, account_scope(platform, account_id)) if (s := switches.get(scope)) is not None and s.is_on]
     return "; ".join(f"switch {s.scope!r} is on: {s.why}" for s in on)
+
+
+def drift_why(warehouse: Warehouse, platform: str, account_id: str, run_date: date) -> str:
+    """The account's critical drift of the day that nobody has acknowledged; empty without. Bandits learnt on other data."""
+    rows = warehouse.query_file("control/readiness_drift/query.sql", {"run_date": run_date}).iter_rows(named=True)
+    own = [row for row in rows if (row["platform"], row["account_id"]) == (platform, account_id) and row["critical"]]
+    return f"{own[0]['critical']} critical drifts, first {own[0]['first_critical']}" if own else ""
 
 
 def _logged(events: pl.DataFrame) -> list[Move]:
@@ -151,6 +166,12 @@ def paused_by_us(histories: Sequence[SetHistory], logged: Sequence[Move], since:
     ours = Counter("~".join((r.adgroup_id or "", r.ad_id or "")) for r in rows if r.status_after == PAUSED and r.at >= since)
     everybodys = Counter(m.budget_id for m in logged if m.amount_after_micros == 0)
     return {key for key, status in last.items() if status == PAUSED and everybodys["~".join(key)] <= ours["~".join(key)]}
+
+
+def taken_back(histories: Sequence[SetHistory], since: datetime) -> dict[AdKey, date]:
+    """Ad → the day on which its switch was rolled back since ``since``; it rests as a budget does after a change."""
+    rows = [r for h in histories for r in h.rows if r.event == "rolled_back" and r.ad_id is not None and r.at > since]
+    return {(r.adgroup_id or "", r.ad_id or ""): r.at.date() for r in sorted(rows, key=lambda r: r.seq)}
 
 
 def withdraw_undecided(warehouse: Warehouse, settings: Settings, platform: str, account_id: str, run_date: date) -> None:

@@ -9,7 +9,9 @@ from act_world import ACCOUNT, PERSON, RUN_DATE
 from ad_world import OFF, ON, AdWorld, switch
 
 from tasks.act import ad_guard
+from tasks.act.promote_changes import promote
 from tasks.act.roll_back_changes import due_sets
+from tasks.act.watch_canary import edited
 from tasks.core.errors import GateStop, Refused, TryAgain
 from tasks.core.switches import flip
 
@@ -283,3 +285,36 @@ def test_budgets_and_ads_of_a_day_do_not_meet(ad_world: AdWorld) -> None:
     ad_world.apply(ads)
     ad_world.apply(budgets)
     assert ad_world.context.ledger.problems() == []
+
+
+def _remove(world: AdWorld, ad_id: str) -> None:
+    """A person removes the ad, which no platform takes back."""
+    world.platform.ads = [ad for ad in world.platform.ads if ad[2] != ad_id]
+
+
+def test_an_ad_removed_under_watch_asks_a_person_who_can_close_the_set(ad_world: AdWorld) -> None:
+    """M7: it is an edit like any other. Nobody can make it ours again, so keeping what is there must be possible."""
+    stored = ad_world.ready_ads()
+    ad_world.apply(stored)
+    ad_world.verify(stored)
+    _remove(ad_world, "a1")
+    found = edited(ad_world.context, stored, stored.verified(), RUN_DATE)
+    assert found == ["ad a1 of ad group g1 holds REMOVED, ours is PAUSED"]
+    assert (ad_world.state(stored), ad_world.safety_kinds()) == ("blocked", ["out_of_band_edit"])
+    assert "promoted" in promote(ad_world.context, stored, None, "removed on purpose")
+    assert ad_world.context.ledger.problems() == []
+
+
+def test_a_rollback_leaves_a_removed_ad_and_comes_to_its_end(ad_world: AdWorld) -> None:
+    """M9: the others are restored and a person is asked once; then the set closes instead of holding the account for good."""
+    stored = ad_world.ready_ads()
+    ad_world.platform.faults = ["ok", "ok", "refuse"]
+    with pytest.raises(GateStop, match="refused ad a4"):
+        ad_world.apply(stored)
+    _remove(ad_world, "a1")
+    with pytest.raises(Refused, match="ad a1 of ad group g1 holds REMOVED, ours is PAUSED"):
+        ad_world.roll_back(stored)
+    assert ad_world.platform.statuses() == {ad: s for ad, s in START.items() if ad != "a1"}
+    assert [s.change_set_id for s in due_sets(ad_world.context)] == [stored.change_set_id]
+    assert "rolled back" in ad_world.roll_back(stored)
+    assert (ad_world.state(stored), due_sets(ad_world.context), ad_world.context.ledger.problems()) == ("rolled_back", [], [])

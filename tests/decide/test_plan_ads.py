@@ -101,7 +101,7 @@ class Ads:
         """Take the first change of ``made`` through ``events`` as the jobs of the act stage do."""
         change, ledger, rows = made.changes[0], Ledger(self.warehouse), []
         for event in events:
-            is_of_change = event in ("mutate_intended", "applied_change", "failed_change")
+            is_of_change = event == "mutate_intended" or event.endswith("_change")
             facts = change.ledger_fields((change.status_before, change.status_after)) if is_of_change else {}
             name = event.removesuffix("_change")
             own = {"change_id": change.change_id} if is_of_change else {}
@@ -187,6 +187,28 @@ def test_without_its_inputs_there_is_no_plan(ads: Ads, prepare: Callable[[Ads], 
         ads.plan()
 
 
+def test_an_account_whose_ads_are_not_loaded_does_not_hold_the_others_up(ads: Ads) -> None:
+    """A closed account is decided about for as long as its days are remembered: it is named, the others are planned."""
+    ads.say(a1="pause")
+    rows = ads.warehouse.query("SELECT * FROM models.bandit_decisions").with_columns(pl.lit("1000000009").alias("account_id"))
+    ads.warehouse.merge("models.bandit_decisions", rows)
+    with pytest.raises(GateStop, match="no ads of google_ads:1000000009 are loaded for 2026-02-26; run ingest-ads"):
+        ads.plan()
+    assert [(s.account_id, [c.ad_id for c in s.changes]) for s in ads.sets()] == [(ACCOUNT, ["1"])]
+
+
+@pytest.mark.parametrize("status", [OFF, "REMOVED"])
+@pytest.mark.parametrize("parent", ["campaign_status", "adgroup_status"])
+def test_an_ad_that_does_not_serve_is_not_paused(ads: Ads, parent: str, status: str) -> None:
+    """Its days are remembered for months. The watch would take the silence of its group for ours and roll the whole set back,
+    and of a removed campaign the platform refuses every change, and with it the set."""
+    rows = ads.warehouse.query("SELECT * FROM ads.ad_statuses").with_columns(pl.lit(status).alias(parent))
+    ads.warehouse.merge("ads.ad_statuses", rows)
+    ads.say(a1="pause")
+    ads.plan()
+    assert (ads.sets(), ads.decided()["1"]) == ([], ("hold", "not_serving"))
+
+
 def test_where_nothing_differs_no_set_is_made(ads: Ads) -> None:
     """The decisions are kept all the same."""
     ads.say()
@@ -242,6 +264,35 @@ def test_what_we_paused_may_be_taken_up_again_until_somebody_pauses_it_too(ads: 
     ads.say(later + DAY, a1="enable")
     ads.plan(later + DAY)
     assert ads.decided()["1"] == ("hold", "paused_by_a_person")
+
+
+def test_what_was_rolled_back_rests_before_anybody_is_asked_again(ads: Ads) -> None:
+    """After a breach the posteriors are as they were: the same pause would be proposed on the next morning, and every one."""
+    ads.say(a1="pause")
+    ads.plan()
+    ads.switch(ads.sets()[0], *WAY)
+    ads.switch(ads.sets()[0], "applied", "breached", "rollback_intended_change", "rolled_back_change", "rolled_back")
+    for days, expected in ((1, ("hold", "resting")), (6, ("hold", "resting")), (7, ("pause", "none"))):
+        ads.load(RUN_DATE + days * DAY)
+        ads.say(RUN_DATE + days * DAY, a1="pause")
+        ads.plan(RUN_DATE + days * DAY)
+        assert ads.decided()["1"] == expected, days
+
+
+def test_critical_drift_holds_the_plan_until_somebody_acknowledges_it(ads: Ads) -> None:
+    """As with budgets: what was learnt rests on other data than today's. Drift of another account holds nothing."""
+    fields = load_contract("control.drift_reports").fields
+    default = {"INT64": 0, "FLOAT64": 0.0, "BOOL": False, "DATE": RUN_DATE, "TIMESTAMP": NOW}
+    row = {f.name: f.enum[0] if f.enum else default.get(f.type, "x") for f in fields if f.required}
+    row |= {"run_date": RUN_DATE, "platform": "google_ads", "verdict": "critical"}
+    row |= {"segment": "SEARCH", "column_name": "cost", "detail": "+90 %"}
+    own, other = row | {"account_id": ACCOUNT}, row | {"account_id": "1000000009"}
+    for found, expected in ((own, ("hold", "critical_drift")), (other, ("pause", "none"))):
+        table = "control.drift_reports"
+        ads.warehouse.replace_partitions(table, frame(table, [found]), partitions=[RUN_DATE])
+        ads.say(a1="pause")
+        ads.plan()
+        assert ads.decided()["1"] == expected
 
 
 def test_a_frozen_account_is_not_asked_about(ads: Ads) -> None:

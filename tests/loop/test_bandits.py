@@ -227,6 +227,22 @@ def test_a_person_s_pause_stays(warehouse: DuckDBWarehouse) -> None:
     assert row["action"].to_list() == ["enable"]
 
 
+def test_one_cap_is_not_held_against_two_currencies(warehouse: DuckDBWarehouse) -> None:
+    """80 dollars are not 80 yen: every ad of the account in yen would be dropped for good. Without a cap each account goes on."""
+    today = ready(warehouse)
+    other = {"account_id": "2", "currency_code": "JPY"}
+    for name in ("ads.ads_ad_performance", "ga4.conversion_maturity"):
+        rows = warehouse.query(f"SELECT * FROM {name}")
+        changed = [pl.lit(value).alias(column) for column, value in other.items() if column in rows.columns]
+        warehouse.merge(name, rows.with_columns(changed))
+    with pytest.raises(GateStop, match="one number, but arms are paid in JPY, USD"):
+        decide(warehouse, today)
+    assert table(warehouse, "models.bandit_decisions") == []
+    decide(warehouse, today, Policy())
+    rows = warehouse.query("SELECT DISTINCT account_id, action FROM models.bandit_decisions ORDER BY account_id")
+    assert rows.rows() == [("1", "keep"), ("2", "keep")]
+
+
 def test_nothing_to_learn_from_is_nothing_to_do(warehouse: DuckDBWarehouse) -> None:
     """Without ads, and without posteriors, the jobs end quietly."""
     with pytest.raises(NothingToDo, match="run ingest-ads"):
