@@ -139,10 +139,7 @@ class Loop:
         uplift = progress.run("uplift_weekly", day)  # beside the model, which takes longest
         progress.must_succeed("mmm_weekly", model)
         progress.must_succeed("uplift_weekly", uplift)
-        beside = {
-            dag_id: progress.run(dag_id, day)
-            for dag_id in ("drift_daily", "fidelity_daily", "attribution_weekly")
-        }
+        beside = {dag_id: progress.run(dag_id, day) for dag_id in ("drift_daily", "fidelity_daily", "attribution_weekly")}
         progress.must_succeed("drift_daily", beside.pop("drift_daily"))
         beside["bandit_daily"] = progress.run("bandit_daily", day)  # like the plan, it starts when drift was checked
         for dag_id, run_id in beside.items():
