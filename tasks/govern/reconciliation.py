@@ -6,7 +6,7 @@ each event is taken once. What is left in the log was made by others; what is le
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -70,10 +70,12 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
     """
     receipts = [r for r in ledger if r.event in _RECEIPTS and r.change_id and _before(r) != _after(r)]
     owners = _owners(logged, receipts)
+    # When the platform says that ours was made: its clock and ours differ.
+    made_at = {owners[change.event_key].seq: change.changed_at for change in logged if change.event_key in owners}
     found = [
         Reconciled(change, "ours", own=owners[change.event_key])
         if change.event_key in owners
-        else Reconciled(change, "out_of_band", against=_undone(change, receipts))
+        else Reconciled(change, "out_of_band", against=_undone(change, receipts, made_at))
         for change in logged
     ]
     taken = {row.seq for row in owners.values()}
@@ -109,13 +111,16 @@ def _owners(logged: Iterable[LoggedChange], receipts: Iterable[Row]) -> dict[str
     return owners
 
 
-def _undone(change: LoggedChange, receipts: Iterable[Row]) -> Row | None:
-    """The newest change of ours of the seven days before that moved the same thing the other way; None if there is none."""
+def _undone(change: LoggedChange, receipts: Iterable[Row], made_at: Mapping[int, datetime]) -> Row | None:
+    """The newest change of ours of the seven days before that moved the same thing the other way; None if there is none.
+
+    ``made_at`` is the platform's time of the receipts, by ``seq``, that have their event.
+    """
     against = [
         row
         for row in receipts
         if _resource_id(row) == change.resource_id
-        and timedelta(0) <= change.changed_at - row.at <= FIGHT_WITHIN
+        and timedelta(0) <= change.changed_at - made_at.get(row.seq, row.at) <= FIGHT_WITHIN
         and _is_opposite(change, row)
     ]
     return max(against, key=lambda r: r.seq, default=None)

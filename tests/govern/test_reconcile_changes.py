@@ -96,6 +96,13 @@ def test_only_who_moves_it_back_fights(before: int, after: int, hours: float, fi
     assert next(r for r in found if r.change.event_key == "e1").is_fighting is fights
 
 
+def test_who_came_first_is_told_by_the_platform_s_clock() -> None:
+    """Its clock is two hours behind ours: the edit after our change carries an earlier time than our own receipt."""
+    events = [logged("e0", 100, 105, -2), logged("e1", 105, 100, -1.9)]
+    found = reconcile(events, [receipt(1, 100, 105)], SINCE, UNTIL)
+    assert [(r.change.event_key, r.origin, r.is_fighting) for r in found] == [("e0", "ours", False), ("e1", "out_of_band", True)]
+
+
 def test_our_own_rollback_is_no_fight() -> None:
     """Both are ours."""
     found = reconcile(
