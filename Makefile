@@ -27,11 +27,11 @@ ui: setup ## keep sandbox and Airflow up after a run, until Ctrl-C
 	@$(AIRFLOW_PY) scripts/run_loop.py --ui
 
 test: lint types ## everything: lint, types, all tests
-	$(PY) -m pytest -q -n 2 --dist loadfile --ignore=tests/dags --ignore=tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins
 	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins
 
 test-fast: lint types ## lint, types, unit tests: under three minutes
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow" --ignore=tests/dags --ignore=tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/dags --ignore=tests/plugins
 	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins
 
 lint: setup ## ruff, import rules, generated pages

@@ -7,7 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that `from shared_data import shared_file` works under importlib mode
 
-# Files of minutes: with two workers they begin first, so that neither waits for the other at the end.
+# Files of minutes: with two workers they begin first, so that neither waits for the other at the end (make test tells xdist to
+# keep this order; by itself it begins with the files of most tests).
 LONGEST = ("test_bigquery_same_numbers", "test_ad_invariants", "test_invariants", "test_bigquery_same_journeys", "test_crashes")
 
 
