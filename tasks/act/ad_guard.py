@@ -37,11 +37,11 @@ def read_live(platform: Platform, change_set: AdStatusSet, now: datetime) -> Liv
     """Read the account."""
     groups = sorted({c.adgroup_id for c in change_set.changes})
     ads = {ad.key: ad for ad in platform.read_ads(change_set.account_id, groups)}
-    switches = []
-    for event in platform.read_changes(change_set.account_id, now - caps.WINDOW):
-        adgroup_id, _, ad_id = event.resource_id.partition("~")
-        if event.resource_type == "AD_GROUP_AD" and (event.status_before, event.status_after) != (None, None):
-            switches.append(caps.status_move((adgroup_id, ad_id), event.changed_at, event.status_before, event.status_after))
+    switches = [
+        caps.status_move(event.resource_id, event.changed_at, event.status_before, event.status_after)
+        for event in platform.read_changes(change_set.account_id, now - caps.WINDOW)
+        if event.resource_type == "AD_GROUP_AD" and (event.status_before, event.status_after) != (None, None)
+    ]
     return LiveAds(ads, tuple(switches))
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.act import ad_guard, guard
-from tasks.core.ad_changes import REMOVED, AdChange, AdStatusSet
+from tasks.core.ad_changes import REMOVED, AdChange, AdStatusSet, ad_resource_id
 from tasks.core.changeset import AnySet, Change, ChangeSet, Value
 from tasks.core.errors import Refused
 from tasks.core.money import format_micros
@@ -181,7 +181,7 @@ class AdStatuses:
 
     def logged_values(self, event: AccountChange, change: AdChange) -> tuple[str | None, str | None] | None:
         """Statuses of an event of the same ad."""
-        return (event.status_before, event.status_after) if event.resource_id == "~".join(change.key) else None
+        return (event.status_before, event.status_after) if event.resource_id == ad_resource_id(change.key) else None
 
     def set_violations(self, context: Context, change_set: AdStatusSet, live: ad_guard.LiveAds, now: datetime) -> list[Violation]:
         """M13 for the whole set, as it will have left the ad groups."""

@@ -23,6 +23,11 @@ LONGEST_REASON = 300
 AdKey = tuple[str, str]  # ad group id, ad id
 
 
+def ad_resource_id(key: AdKey) -> str:
+    """What the platforms' change logs call an ad."""
+    return "~".join(key)
+
+
 @dataclass(frozen=True)
 class AdState:
     """An ad as the platform holds it at the moment of reading, with what stands above it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from tasks.core.ad_changes import ENABLED, AdKey
+from tasks.core.ad_changes import ENABLED
 from tasks.core.changeset import Change
 from tasks.core.money import pct_floor, round_down, round_up
 from tasks.core.policy import Policy
@@ -43,9 +43,9 @@ class Move:
         return abs(self.amount_after_micros - self.amount_before_micros)
 
 
-def status_move(key: AdKey, at: datetime, before: str | None, after: str | None) -> Move:
+def status_move(resource_id: str, at: datetime, before: str | None, after: str | None) -> Move:
     """A switch of an ad as a move of size 1, so that ``used_daily_micros`` counts switches as it sums money."""
-    return Move("~".join(key), at, int(before == ENABLED), int(after == ENABLED))
+    return Move(resource_id, at, int(before == ENABLED), int(after == ENABLED))
 
 
 class BudgetLike(Protocol):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tasks.core.ad_changes import AdKey, ad_resource_id
 from tasks.core.canonical import canonical_json
 from tasks.core.caps import Move, status_move
 from tasks.core.clock import utc_now
@@ -76,6 +77,16 @@ class Row:
     ad_id: str | None = None
     status_before: str | None = None
     status_after: str | None = None
+
+    @property
+    def ad_key(self) -> AdKey:
+        """The ad that it is about; of changes of ads only."""
+        return self.adgroup_id or "", self.ad_id or ""
+
+    @property
+    def resource_id(self) -> str:
+        """The budget or the ad that it is about, as the platforms' change logs name it."""
+        return self.budget_id or ad_resource_id(self.ad_key)
 
     def computed_hash(self) -> str:
         """SHA-256 over the previous hash and the canonical row without its own hash; nulls are left out."""
@@ -257,10 +268,7 @@ def moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
 def ad_moves_of(rows: Iterable[Row], since: datetime) -> list[Move]:
     """Switches of ads in ``rows``."""
     ads = [row for row in rows if row.event == "failed" or row.status_after is not None]
-    return [
-        status_move((row.adgroup_id or "", row.ad_id or ""), row.at, row.status_before, row.status_after)
-        for row in _moving(ads, since)
-    ]
+    return [status_move(row.resource_id, row.at, row.status_before, row.status_after) for row in _moving(ads, since)]
 
 
 def chain_problems(rows: Sequence[Row], anchors: Iterable[tuple[int, str]] = ()) -> list[str]:

@@ -146,11 +146,9 @@ def drift_why(warehouse: Warehouse, platform: str, account_id: str, run_date: da
 def _logged(events: pl.DataFrame) -> list[Move]:
     from tasks.core import caps
 
-    moves = []
-    for resource_id, at, before, after in events.select("resource_id", "changed_at", "status_before", "status_after").iter_rows():
-        adgroup_id, _, ad_id = resource_id.partition("~")
-        moves.append(caps.status_move((adgroup_id, ad_id), at, before, after))
-    return moves
+    return [
+        caps.status_move(*row) for row in events.select("resource_id", "changed_at", "status_before", "status_after").iter_rows()
+    ]
 
 
 def paused_by_us(histories: Sequence[SetHistory], logged: Sequence[Move], since: datetime) -> set[AdKey]:
@@ -158,20 +156,20 @@ def paused_by_us(histories: Sequence[SetHistory], logged: Sequence[Move], since:
 
     Then somebody paused it too, and it is theirs. Times are not compared: the platform's clock and ours differ.
     """
-    from tasks.core.ad_changes import PAUSED
+    from tasks.core.ad_changes import PAUSED, ad_resource_id
 
     rows = [r for h in histories for r in h.rows if r.event in ("applied", "rolled_back") and r.ad_id is not None]
     rows.sort(key=lambda r: r.seq)
-    last = {(r.adgroup_id or "", r.ad_id or ""): r.status_after for r in rows}
-    ours = Counter("~".join((r.adgroup_id or "", r.ad_id or "")) for r in rows if r.status_after == PAUSED and r.at >= since)
+    last = {r.ad_key: r.status_after for r in rows}
+    ours = Counter(r.resource_id for r in rows if r.status_after == PAUSED and r.at >= since)
     everybodys = Counter(m.budget_id for m in logged if m.amount_after_micros == 0)
-    return {key for key, status in last.items() if status == PAUSED and everybodys["~".join(key)] <= ours["~".join(key)]}
+    return {key for key, status in last.items() if status == PAUSED and everybodys[name := ad_resource_id(key)] <= ours[name]}
 
 
 def taken_back(histories: Sequence[SetHistory], since: datetime) -> dict[AdKey, date]:
     """Ad → the day on which its switch was rolled back since ``since``; it rests as a budget does after a change."""
     rows = [r for h in histories for r in h.rows if r.event == "rolled_back" and r.ad_id is not None and r.at > since]
-    return {(r.adgroup_id or "", r.ad_id or ""): r.at.date() for r in sorted(rows, key=lambda r: r.seq)}
+    return {r.ad_key: r.at.date() for r in sorted(rows, key=lambda r: r.seq)}
 
 
 def withdraw_undecided(warehouse: Warehouse, settings: Settings, platform: str, account_id: str, run_date: date) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 TABLE = "control.success_metrics_daily"
 HISTORY_DAYS = 42  # four weeks of the business that may have ended a week ago
 EXPLORED_DAYS = 60  # what choose-arms holds exploration against
-RECONCILED_DAYS = 30  # what the platforms keep of their change logs, and reconcile-changes looks at
 LIFT_DAYS = 365
 Account = tuple[str, str]
 Row = dict[str, Any]
@@ -113,11 +112,12 @@ def measure_ledger(warehouse: Warehouse, run_date: date, accounts: set[Account])
     """Decisions, approvals, completeness and rollbacks of ``accounts`` and of every account the ledger or the log knows."""
     from tasks.core.ledger import Ledger
     from tasks.govern import success_ledger
+    from tasks.govern.reconcile_changes import DAYS
 
     book, until = Ledger(warehouse), datetime.combine(run_date + timedelta(days=1), time(), UTC)
     problems, sets = book.problems(), success_ledger.histories_of(book.rows(), until)
     answers = {row["change_set_id"]: row for row in warehouse.query_file("control/metrics_approvals/query.sql").to_dicts()}
-    first, reconciled = success_ledger.since_of(run_date), run_date - timedelta(days=RECONCILED_DAYS - 1)
+    first, reconciled = success_ledger.since_of(run_date), run_date - timedelta(days=DAYS - 1)
     since, window = datetime.combine(first, time(), UTC), (first, run_date)
     counted = {"run_date": run_date, "start_date": reconciled}
     counts = _by_account(warehouse.query_file("control/metrics_reconciliation/query.sql", counted).to_dicts())

@@ -68,7 +68,7 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
         since: start of the time that ``logged`` covers.
         until: end of it; receipts of the last 24 h before it may still be on their way into the log.
     """
-    receipts = [r for r in ledger if r.event in _RECEIPTS and r.change_id and _before(r) != _after(r)]
+    receipts = [r for r in ledger if is_receipt(r)]
     owners = _owners(logged, receipts)
     # When the platform says that ours was made: its clock and ours differ.
     made_at = {owners[change.event_key].seq: change.changed_at for change in logged if change.event_key in owners}
@@ -87,6 +87,11 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
     return sorted(found, key=lambda r: (r.change.changed_at, r.change.event_key))
 
 
+def is_receipt(row: Row) -> bool:
+    """Whether ``row`` says that we changed something, a rollback included."""
+    return row.event in _RECEIPTS and bool(row.change_id) and _before(row) != _after(row)
+
+
 def completeness(found: Sequence[Reconciled]) -> float | None:
     """Matched over all; None if nothing changed."""
     return sum(r.origin == "ours" for r in found) / len(found) if found else None
@@ -96,7 +101,7 @@ def _owners(logged: Iterable[LoggedChange], receipts: Iterable[Row]) -> dict[str
     """Event → our receipt. The nearest pairs first, so that a repeated change does not take another one's event."""
     by_change: dict[tuple[str, Value, Value], list[Row]] = {}
     for row in receipts:
-        by_change.setdefault((_resource_id(row), _before(row), _after(row)), []).append(row)
+        by_change.setdefault((row.resource_id, _before(row), _after(row)), []).append(row)
     pairs = [
         (abs(change.changed_at - row.at), row.seq, change.event_key, row)
         for change in logged
@@ -119,7 +124,7 @@ def _undone(change: LoggedChange, receipts: Iterable[Row], made_at: Mapping[int,
     against = [
         row
         for row in receipts
-        if _resource_id(row) == change.resource_id
+        if row.resource_id == change.resource_id
         and timedelta(0) <= change.changed_at - made_at.get(row.seq, row.at) <= FIGHT_WITHIN
         and _is_opposite(change, row)
     ]
@@ -130,11 +135,6 @@ def _is_opposite(change: LoggedChange, row: Row) -> bool:
     if isinstance(change.before, int) and isinstance(change.after, int):
         return (change.after - change.before) * (int(_after(row)) - int(_before(row))) < 0
     return change.after == _before(row)
-
-
-def _resource_id(row: Row) -> str:
-    """Of what the platform's log calls it; ids of budgets hold no ``~``."""
-    return row.budget_id or f"{row.adgroup_id}~{row.ad_id}"
 
 
 def _before(row: Row) -> Value:
@@ -148,4 +148,4 @@ def _after(row: Row) -> Value:
 def _as_change(row: Row) -> LoggedChange:
     at = row.at.astimezone(UTC)
     kind = AD if row.ad_id else BUDGET
-    return LoggedChange(f"ledger:{row.event_id}", at.date(), kind, _resource_id(row), _before(row), _after(row), at)
+    return LoggedChange(f"ledger:{row.event_id}", at.date(), kind, row.resource_id, _before(row), _after(row), at)

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tasks.core.ledger import Row, SetHistory
+from tasks.govern.reconciliation import is_receipt
 from tasks.govern.success_metrics import Metric, Window
 
 DAYS = 28
@@ -93,15 +94,7 @@ def completeness(counts: Mapping[str, Any] | None, receipts: int, window: Window
 
 def receipts_of(histories: Iterable[SetHistory], since: date) -> int:
     """Changes of budgets and ads that the ledger says we made since ``since``, rollbacks included."""
-    return sum(
-        1
-        for history in histories
-        for row in history.rows
-        if row.event in ("applied", "rolled_back")
-        and row.change_id
-        and (row.amount_before_micros, row.status_before) != (row.amount_after_micros, row.status_after)
-        and row.at.date() >= since
-    )
+    return sum(is_receipt(row) and row.at.date() >= since for history in histories for row in history.rows)
 
 
 def rollback_times(histories: Iterable[SetHistory], since: datetime, window: Window) -> list[Metric]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.core.ad_changes import AdState
+from tasks.core.ad_changes import AdState, ad_resource_id
 from tasks.core.errors import JobError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class AdStatus:
     @property
     def resource_id(self) -> str:
         """What it is about, as the platform's change log names it."""
-        return f"{self.adgroup_id}~{self.ad_id}"
+        return ad_resource_id((self.adgroup_id, self.ad_id))
 
 
 @dataclass(frozen=True)
