@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tasks.core.ledger import SetHistory
     from tasks.core.policy import Policy
     from tasks.core.settings import Settings
+    from tasks.core.switches import Switch
     from tasks.core.warehouse import Warehouse
     from tasks.decide.ad_plan import Account, Choice, Decision
 
@@ -71,6 +72,29 @@ class AccountPlan:
     choices: Sequence[Choice]
 
 
+@dataclass(frozen=True)
+class Common:
+    """What is read once for all accounts: others' switches of ads, kill switch and freezes, and the day's drift."""
+
+    now: datetime
+    events: pl.DataFrame
+    switches: Mapping[str, Switch]
+    drift: pl.DataFrame
+
+
+def read_common(warehouse: Warehouse, run_date: date) -> Common:
+    """See :class:`Common`."""
+    from tasks.core.switches import read_switches
+
+    now = utc_now()
+    return Common(
+        now,
+        warehouse.query_file("control/plan_ad_switches/query.sql", {"since": now - timedelta(days=LOG_DAYS)}),
+        read_switches(warehouse),
+        warehouse.query_file("control/readiness_drift/query.sql", {"run_date": run_date}),
+    )
+
+
 def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_date: date) -> tuple[list[AccountPlan], list[str]]:
     """The plan of every account with decisions of the day, and the accounts whose ads are not loaded; NothingToDo without any."""
     from tasks.core.errors import NothingToDo
@@ -82,14 +106,14 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
         raise NothingToDo(f"no bandit has decided about an ad for {run_date}")
     about = warehouse.query_file("control/plan_ad_accounts/query.sql", {"run_date": run_date})
     known = {(row["platform"], row["account_id"]): row for row in about.iter_rows(named=True)}
-    plans, unknown, flags = [], [], AccountFlags(settings, warehouse)
+    plans, unknown, flags, common = [], [], AccountFlags(settings, warehouse), read_common(warehouse, run_date)
     for platform, account_id in frame.select("platform", "account_id").unique(maintain_order=True).iter_rows():
         own = frame.filter((frame["platform"] == platform) & (frame["account_id"] == account_id))
         names = ("campaign_id", "adgroup_id", "ad_id", "action", "reason")
         decisions = [Decision(**row) for row in own.select(names).iter_rows(named=True)]
         tightened = flags.tightened(policy, platform, account_id, run_date)  # raises before anything is written
         withdraw_undecided(warehouse, settings, platform, account_id, run_date)
-        account = read_account(warehouse, tightened, platform, account_id, run_date)
+        account = read_account(warehouse, common, tightened, platform, account_id, run_date)
         row = known.get((platform, account_id))
         if row is None or not account.ads:
             unknown.append(f"{platform}:{account_id}")
@@ -100,16 +124,16 @@ def read_plans(warehouse: Warehouse, settings: Settings, policy: Policy, run_dat
     return plans, unknown
 
 
-def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, account_id: str, run_date: date) -> Account:
+def read_account(
+    warehouse: Warehouse, common: Common, tightened: Tightened, platform: str, account_id: str, run_date: date
+) -> Account:
     """What the rules look at."""
     from tasks.core import caps
     from tasks.core.ad_sets import held_ad_groups, load_ads
     from tasks.core.ledger import Ledger
     from tasks.decide.ad_plan import Account
 
-    now = utc_now()
-    since = now - timedelta(days=LOG_DAYS)
-    events = warehouse.query_file("control/plan_ad_switches/query.sql", {"since": since})
+    now, events = common.now, common.events
     logged = _logged(events.filter((events["platform"] == platform) & (events["account_id"] == account_id)))
     own = Ledger(warehouse).ad_moves(platform, account_id, now - caps.WINDOW)
     used = caps.used_daily_micros(own, logged, now)
@@ -119,27 +143,29 @@ def read_account(warehouse: Warehouse, tightened: Tightened, platform: str, acco
         account_id=account_id,
         ads=load_ads(warehouse, platform, account_id, run_date),
         held=held_ad_groups(warehouse, platform, account_id, now),
-        paused_by_us=paused_by_us(histories, logged, since),
+        paused_by_us=paused_by_us(histories, logged, now - timedelta(days=LOG_DAYS)),
         room=max(tightened.policy.max_ad_changes_per_day - used, 0),
-        frozen_why=frozen_why(warehouse, platform, account_id) or tightened.frozen_why,
+        frozen_why=frozen_why(common.switches, platform, account_id) or tightened.frozen_why,
         resting=taken_back(histories, now - timedelta(days=tightened.policy.learning_days)),
-        drift_why=drift_why(warehouse, platform, account_id, run_date),
+        drift_why=drift_why(common.drift, platform, account_id),
     )
 
 
-def frozen_why(warehouse: Warehouse, platform: str, account_id: str) -> str:
+def frozen_why(switches: Mapping[str, Switch], platform: str, account_id: str) -> str:
     """Why nothing of the account may be changed now; empty if it may: what is frozen is not asked about."""
-    from tasks.core.switches import ALL, account_scope, read_switches
+    from tasks.core.switches import ALL, account_scope, on_for
 
-    switches = read_switches(warehouse)
-    on = [s for scope in (ALL, account_scope(platform, account_id)) if (s := switches.get(scope)) is not None and s.is_on]
+    on = on_for(switches, (ALL, account_scope(platform, account_id)))
     return "; ".join(f"switch {s.scope!r} is on: {s.why}" for s in on)
 
 
-def drift_why(warehouse: Warehouse, platform: str, account_id: str, run_date: date) -> str:
+def drift_why(drift: pl.DataFrame, platform: str, account_id: str) -> str:
     """The account's critical drift of the day that nobody has acknowledged; empty without. Bandits learnt on other data."""
-    rows = warehouse.query_file("control/readiness_drift/query.sql", {"run_date": run_date}).iter_rows(named=True)
-    own = [row for row in rows if (row["platform"], row["account_id"]) == (platform, account_id) and row["critical"]]
+    own = [
+        row
+        for row in drift.iter_rows(named=True)
+        if (row["platform"], row["account_id"]) == (platform, account_id) and row["critical"]
+    ]
     return f"{own[0]['critical']} critical drifts, first {own[0]['first_critical']}" if own else ""
 
 
@@ -217,11 +243,13 @@ def propose(warehouse: Warehouse, plan: AccountPlan) -> list[str]:
 
     A run date is planned once: what is there is told, and only a ledger row that a crash left out is written.
     """
+    from tasks.decide.proposal import record_proposed, store
+
     name = f"{plan.account.platform}:{plan.account.account_id}"
     earlier = _proposed(warehouse, plan)
     if earlier is not None:
         change_set_id, sha256, author = earlier
-        _record_proposed(warehouse, plan, change_set_id, sha256, author)
+        record_proposed(warehouse, change_set_id, sha256, plan.account.platform, plan.account.account_id, author)
         click.echo(f"{name}: already proposed as {change_set_id}; a run date is planned once")
         return [change_set_id]
     made, now = to_ad_set(plan), utc_now()
@@ -234,21 +262,7 @@ def propose(warehouse: Warehouse, plan: AccountPlan) -> list[str]:
     if made is None:
         click.echo(f"{name}: no ad is switched today; control.ad_decisions says why")
         return []
-    record = {
-        "change_set_id": made.change_set_id,
-        "sha256": made.sha256,
-        "canonical_json": made.canonical().decode("utf-8"),
-        "kind": made.kind,
-        "run_date": made.run_date,
-        "platform": made.platform,
-        "account_id": made.account_id,
-        "author": made.author,
-        "mode": made.mode,
-        "created_at": now,
-        "expires_at": now + timedelta(hours=plan.policy.approval_hours),
-    }
-    warehouse.insert_new("control.change_sets", _frame("control.change_sets", [record]))
-    _record_proposed(warehouse, plan, made.change_set_id, made.sha256, made.author)
+    store(warehouse, made, now, plan.policy.approval_hours)
     click.echo(f"{name}: proposed {made.change_set_id} ({made.mode}, {len(made.changes)} ads, sha256 {made.sha256})")
     return [made.change_set_id]
 
@@ -264,13 +278,9 @@ def _proposed(warehouse: Warehouse, plan: AccountPlan) -> tuple[str, str, str] |
     return (own["change_set_id"][0], own["sha256"][0], own["author"][0]) if own.height else None
 
 
-def _record_proposed(warehouse: Warehouse, plan: AccountPlan, change_set_id: str, sha256: str, author: str) -> None:
-    from tasks.core.ledger import Event, Ledger
-
-    Ledger(warehouse).append(Event(change_set_id, plan.account.platform, plan.account.account_id, "proposed", sha256, author))
-
-
 def _write_choices(warehouse: Warehouse, plan: AccountPlan, now: datetime) -> None:
+    from tasks.decide.proposal import frame
+
     rows = [
         {
             "run_date": plan.run_date,
@@ -286,12 +296,4 @@ def _write_choices(warehouse: Warehouse, plan: AccountPlan, now: datetime) -> No
         }
         for c in plan.choices
     ]
-    warehouse.merge("control.ad_decisions", _frame("control.ad_decisions", rows))
-
-
-def _frame(table: str, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    import polars as pl
-
-    from tasks.core.contracts import load_contract
-
-    return pl.DataFrame([dict(row) for row in rows], schema=load_contract(table).polars_schema())
+    warehouse.merge("control.ad_decisions", frame("control.ad_decisions", rows))

@@ -91,7 +91,7 @@ def mode_of(settings: Settings, source: str) -> Mode:
 
 def already_proposed(warehouse: Warehouse, settings: Settings, run_date: date, source: str) -> Planned:
     """What was proposed for ``run_date`` before. Each set's first ledger row is written if a crash had left it out."""
-    from tasks.decide.plan_writer import record_proposed
+    from tasks.decide.proposal import record_proposed
 
     platform = PLATFORM if source == SOURCE else "imported"
     sets = warehouse.query_file("control/plan_change_sets/query.sql", {"platform": platform, "run_date": run_date}).to_dicts()

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.core import caps, changeset
 from tasks.core.clock import utc_now
-from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
-from tasks.core.ledger import Event, Ledger
 from tasks.core.money import MICROS
 from tasks.core.policy import Policy
 from tasks.core.settings import Mode
 from tasks.decide.live_model import LiveModel
 from tasks.decide.plan_inputs import PlanInputs
 from tasks.decide.planner import Change, Plan
+from tasks.decide.proposal import frame, store
 from tasks.decide.reasons import reason
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from tasks.core.warehouse import Warehouse
 
 
@@ -138,13 +135,6 @@ def _proposal(run: PlanRun, made: changeset.ChangeSet, change: Change, now: date
     }
 
 
-def frame(table: str, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """``rows`` with exactly the columns and types of the table's contract; a field that a row lacks is null."""
-    import polars as pl
-
-    return pl.DataFrame([dict(row) for row in rows], schema=load_contract(table).polars_schema())
-
-
 def write_decisions(warehouse: Warehouse, run: PlanRun, account_id: str) -> None:
     """One row for every budget of the account, also for those left alone."""
     now = utc_now()
@@ -170,27 +160,4 @@ def write_change_set(warehouse: Warehouse, run: PlanRun, made: changeset.ChangeS
     now = utc_now()
     own = [c for c in run.plan.changes if c.budget.account_id == made.account_id]
     warehouse.merge("control.budget_proposals", frame("control.budget_proposals", [_proposal(run, made, c, now) for c in own]))
-    record = {
-        "change_set_id": made.change_set_id,
-        "sha256": made.sha256,
-        "canonical_json": made.canonical().decode("utf-8"),
-        "kind": made.kind,
-        "run_date": run.run_date,
-        "platform": made.platform,
-        "account_id": made.account_id,
-        "author": made.author,
-        "mode": made.mode,
-        "created_at": now,
-        "expires_at": now + timedelta(hours=run.policy.approval_hours),
-    }
-    warehouse.insert_new("control.change_sets", frame("control.change_sets", [record]))
-    record_proposed(warehouse, made.change_set_id, made.sha256, made.platform, made.account_id, made.author)
-
-
-def record_proposed(warehouse: Warehouse, change_set_id: str, sha256: str, platform: str, account_id: str, author: str) -> None:
-    """The ledger's ``proposed`` row; a second call finds it there and changes nothing."""
-    Ledger(warehouse).append(
-        Event(
-            change_set_id=change_set_id, platform=platform, account_id=account_id, event="proposed", sha256=sha256, actor=author
-        )
-    )
+    store(warehouse, made, now, run.policy.approval_hours)
