@@ -18,6 +18,8 @@ from tasks.core.money import format_micros
 from tasks.platforms.base import AdStatus, BudgetAmount
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tasks.act.context import Context
     from tasks.act.stored import StoredSet
     from tasks.core.caps import Violation
@@ -129,25 +131,21 @@ class Budgets:
         self, context: Context, stored: StoredSet, change_set: ChangeSet, live: guard.LiveView, now: datetime
     ) -> None:
         """Amounts with their members."""
-        import polars as pl
-
-        from tasks.core.contracts import load_contract
-
         rows = []
         for change in change_set.changes:
             budget = live.budgets[change.budget_id]
-            row = {"change_id": change.change_id, "budget_id": change.budget_id, "amount_micros": budget.amount_micros}
             rows.append(
                 {
-                    **_whose(stored, now),
-                    **row,
+                    "change_id": change.change_id,
+                    "budget_id": budget.budget_id,
+                    "amount_micros": budget.amount_micros,
                     "is_explicitly_shared": budget.is_explicitly_shared,
                     "member_campaign_ids": list(budget.member_campaign_ids),
                     "status": budget.status,
                 }
             )
         table = "control.canary_budgets_snapshot"
-        context.warehouse.insert_new(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
+        context.warehouse.insert_new(table, _snapshot(table, stored, now, rows))
 
     def show(self, value: Value, change_set: ChangeSet) -> str:
         """Money."""
@@ -208,27 +206,28 @@ class AdStatuses:
         self, context: Context, stored: StoredSet, change_set: AdStatusSet, live: ad_guard.LiveAds, now: datetime
     ) -> None:
         """Statuses with those of what stands above."""
-        import polars as pl
-
-        from tasks.core.contracts import load_contract
-
         rows = []
         for change in change_set.changes:
             ad = live.ads[change.key]
             names = {"campaign_id": ad.campaign_id, "adgroup_id": ad.adgroup_id, "ad_id": ad.ad_id}
             statuses = {"ad_status": ad.status, "adgroup_status": ad.adgroup_status, "campaign_status": ad.campaign_status}
-            rows.append({**_whose(stored, now), "change_id": change.change_id, **names, **statuses})
+            rows.append({"change_id": change.change_id, **names, **statuses})
         table = "control.canary_ads_snapshot"
-        context.warehouse.insert_new(table, pl.DataFrame(rows, schema=load_contract(table).polars_schema()))
+        context.warehouse.insert_new(table, _snapshot(table, stored, now, rows))
 
     def show(self, value: Value, change_set: AdStatusSet) -> str:  # noqa: ARG002 - see Kind
         """The platform's own word."""
         return str(value)
 
 
-def _whose(stored: StoredSet, now: datetime) -> dict[str, object]:
+def _snapshot(table: str, stored: StoredSet, now: datetime, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """``rows`` of a snapshot in the shape of ``table``, each with the set it is of."""
+    import polars as pl
+
+    from tasks.core.contracts import load_contract
+
     about = {"change_set_id": stored.change_set_id, "platform": stored.platform, "account_id": stored.account_id}
-    return about | {"snapshot_at": now}
+    return pl.DataFrame([{**about, "snapshot_at": now, **row} for row in rows], schema=load_contract(table).polars_schema())
 
 
 def kind_of(change_set: AnySet) -> Kind[Any, Any]:

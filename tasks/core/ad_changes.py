@@ -11,7 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar
 
-from tasks.core.canonical import AD_STATUS, SHA256, Sealed, exactly, match, read_common, read_object, sealed, token
+from tasks.core.canonical import (
+    AD_STATUS,
+    SHA256,
+    Sealed,
+    exactly,
+    match,
+    read_changes,
+    read_common,
+    read_object,
+    sealed,
+    token,
+)
 from tasks.core.errors import JobError
 from tasks.core.settings import Mode
 
@@ -124,9 +135,7 @@ def parse_ad_set(raw: Any, data: bytes) -> AdStatusSet:
     """The set in canonical bytes whose JSON is ``raw``; its version and kind have been looked at."""
     fields = exactly(raw, AdStatusSet, "change set", extra=("schema_version", "kind"))
     del fields["schema_version"], fields["kind"]
-    if not isinstance(fields["changes"], list) or not fields["changes"]:
-        raise JobError("change set holds no changes")
-    changes = tuple(_parse_change(item, index) for index, item in enumerate(fields.pop("changes")))
+    changes = read_changes(fields, _parse_change)
     read_common(fields)
     match("decisions_sha256", fields["decisions_sha256"], SHA256)
     made = AdStatusSet(changes=changes, **fields)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, ClassVar, get_args
 
@@ -95,6 +95,14 @@ def exactly(raw: Any, cls: type, where: str, extra: tuple[str, ...] = ()) -> dic
     if set(raw) != wanted:
         raise JobError(f"{where} has unknown keys {sorted(set(raw) - wanted)} and lacks {sorted(wanted - set(raw))}")
     return dict(raw)
+
+
+def read_changes[C](fields: dict[str, Any], parse: Callable[[Any, int], C]) -> tuple[C, ...]:
+    """The changes, taken out of ``fields``, each read by ``parse`` with its place; JobError if there are none."""
+    changes = fields.pop("changes")
+    if not isinstance(changes, list) or not changes:
+        raise JobError("change set holds no changes")
+    return tuple(parse(item, index) for index, item in enumerate(changes))
 
 
 def read_common(fields: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from tasks.core.canonical import (
     Sealed,
     amount,
     exactly,
+    read_changes,
     read_common,
     read_object,
     sealed,
@@ -146,9 +147,7 @@ def parse(canonical: bytes | str) -> AnySet:
 def _parse_budgets(raw: Any, data: bytes) -> ChangeSet:
     fields = exactly(raw, ChangeSet, "change set", extra=("schema_version",))
     del fields["schema_version"]
-    if not isinstance(fields["changes"], list) or not fields["changes"]:
-        raise JobError("change set holds no changes")
-    changes = tuple(_parse_change(item, index) for index, item in enumerate(fields.pop("changes")))
+    changes = read_changes(fields, _parse_change)
     read_common(fields)
     token("mmm_run_id", fields["mmm_run_id"])
     for name in ("target_cac_micros", "account_daily_budget_micros"):

@@ -25,7 +25,7 @@ from tasks.platforms.base import (
     RejectedRow,
     Reports,
 )
-from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, frames, queries, reporting
+from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, frames, mutates, queries, reporting
 from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.frames import Shaped, enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
@@ -329,7 +329,7 @@ class GoogleAdsPlatform:
         return self._set("ads", account_id, statuses, request, service.mutate_ad_group_ads, validate_only=validate_only)
 
     def _set(
-        self, what: str, account_id: str, rows: Sequence[answers.Asked], request: Any, call: Any, *, validate_only: bool
+        self, what: str, account_id: str, rows: Sequence[mutates.Asked], request: Any, call: Any, *, validate_only: bool
     ) -> Receipt:
         def send() -> Any:
             return call(request=request, timeout=calls.MUTATE_TIMEOUT_SECONDS)

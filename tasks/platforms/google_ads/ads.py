@@ -8,8 +8,8 @@ from typing import Any
 from tasks.core.ad_changes import AdState
 from tasks.core.errors import JobError
 from tasks.platforms.base import AdStatus
-from tasks.platforms.google_ads.answers import MAX_OPERATIONS
 from tasks.platforms.google_ads.frames import enum_name
+from tasks.platforms.google_ads.mutates import start_request
 
 SETTABLE = ("ENABLED", "PAUSED")
 
@@ -19,14 +19,9 @@ def build_request(client: Any, account_id: str, statuses: Sequence[AdStatus], *,
 
     JobError on no rows, too many, an ad named twice, an id that is no number or a status that is neither ENABLED nor PAUSED.
     """
-    ids = [status.resource_id for status in statuses]
-    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) != len(ids) else []
-    if not statuses or len(statuses) > MAX_OPERATIONS or twice:
-        raise JobError(f"an ad mutate takes 1 to {MAX_OPERATIONS} different ads; got {len(statuses)} rows, twice: {twice}")
-    request = client.get_type("MutateAdGroupAdsRequest")
-    request.customer_id = account_id
-    request.partial_failure = True
-    request.validate_only = validate_only
+    request = start_request(
+        client, "MutateAdGroupAdsRequest", account_id, statuses, ("an ad", "ads"), validate_only=validate_only
+    )
     for wanted in statuses:
         if not (wanted.adgroup_id.isdecimal() and wanted.ad_id.isdecimal()) or wanted.status not in SETTABLE:
             raise JobError(f"{wanted.change_id}: ad {wanted.resource_id!r} to {wanted.status!r} makes no sense")

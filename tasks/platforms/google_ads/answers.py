@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.platforms.base import AdStatus, BudgetAmount, Receipt, RowOutcome
+from tasks.platforms.base import Receipt, RowOutcome
 from tasks.platforms.google_ads.failures import parse_failure, problems_of
-
-MAX_OPERATIONS = 10_000
-Asked = BudgetAmount | AdStatus
+from tasks.platforms.google_ads.mutates import Asked
 
 
 def read_answer(response: Any, asked: Sequence[Asked], request_id: str, *, validate_only: bool) -> Receipt:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.core.errors import JobError
 from tasks.platforms.base import BudgetAmount
-from tasks.platforms.google_ads.answers import MAX_OPERATIONS
+from tasks.platforms.google_ads.mutates import start_request
 
 
 def build_request(client: Any, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Any:
@@ -15,14 +15,9 @@ def build_request(client: Any, account_id: str, amounts: Sequence[BudgetAmount],
 
     JobError on no rows, too many, a budget named twice, an id that is no number or an amount that is not positive.
     """
-    ids = [amount.budget_id for amount in amounts]
-    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) != len(ids) else []
-    if not amounts or len(amounts) > MAX_OPERATIONS or twice:
-        raise JobError(f"a budget mutate takes 1 to {MAX_OPERATIONS} different budgets; got {len(amounts)} rows, twice: {twice}")
-    request = client.get_type("MutateCampaignBudgetsRequest")
-    request.customer_id = account_id
-    request.partial_failure = True
-    request.validate_only = validate_only
+    request = start_request(
+        client, "MutateCampaignBudgetsRequest", account_id, amounts, ("a budget", "budgets"), validate_only=validate_only
+    )
     for amount in amounts:
         if not amount.budget_id.isdecimal() or amount.amount_micros <= 0:
             raise JobError(f"{amount.change_id}: budget {amount.budget_id!r} to {amount.amount_micros} micros makes no sense")
