@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -77,15 +78,13 @@ class FidelityJob:
             text = "no marketing-mix run was accepted yet: run fit-mmm and review-mmm"
             blocked = [Metric("verdict", "blocked", None, None, text)]
             return [Evaluation(ALL, ALL, "model", "new_customers", [], blocked, None, None, None)]
-        window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
-        weeks = weeks_of(
-            self._media(()),
-            self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", window),
-        )
+        # Runs of one policy share their split, and most have none: its spend is read once.
+        media = functools.cache(self._media)
+        weeks = weeks_of(media(()), self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", self._weekly()))
         found = []
         for target in live:
             rows = accepted[target].filter(pl.col("period_days") == 7).head(_RUNS)
-            runs = [self._run(row) for row in rows.iter_rows(named=True)]
+            runs = [self._run(row, media) for row in rows.iter_rows(named=True)]
             periods = model_periods(runs, weeks, target, self.run_date, self.config)
             first_fit = accepted[target]["first_fit_date"][0]
             limits, age = self._limits(first_fit)
@@ -94,12 +93,15 @@ class FidelityJob:
             found.append(Evaluation(ALL, ALL, "model", target, periods, metrics, first_fit, age, currency))
         return found
 
-    def _media(self, remarketing: tuple[str, ...]) -> pl.DataFrame:
-        window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
-        media = window | {"remarketing_campaign_ids": list(remarketing)}
-        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", media)
+    def _weekly(self) -> dict[str, Any]:
+        """The window of the weekly inputs."""
+        return {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
 
-    def _run(self, row: dict[str, Any]) -> Run:
+    def _media(self, remarketing: tuple[str, ...]) -> pl.DataFrame:
+        wanted = self._weekly() | {"remarketing_campaign_ids": list(remarketing)}
+        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", wanted)
+
+    def _run(self, row: dict[str, Any], media: Callable[[tuple[str, ...]], pl.DataFrame]) -> Run:
         wanted = {"run_id": row["run_id"]}
         split = Split(tuple(row["split_channels"] or ()), tuple(row["remarketing_campaign_ids"] or ()))
         return Run(
@@ -108,7 +110,7 @@ class FidelityJob:
             l_max=int(json.loads(row["config_json"])["l_max"]),
             parts=self.warehouse.query_file("models/fidelity_parts/query.sql", wanted),
             draws=draws_by_channel(self.warehouse.query_file("control/plan_draws/query.sql", wanted)),
-            spend=spend_of(self._media(split.campaign_ids), split),
+            spend=spend_of(media(split.campaign_ids), split),
         )
 
     def _plans(self) -> list[Evaluation]:

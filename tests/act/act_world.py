@@ -19,7 +19,7 @@ from tasks.act.snapshot_budgets import snapshot_budgets
 from tasks.act.stored import StoredSet, load_set
 from tasks.act.validate_changes import validate_changes
 from tasks.act.verify_changes import verify_changes
-from tasks.core.changeset import Change, ChangeSet, change_id, make_change_set
+from tasks.core.changeset import AnySet, Change, ChangeSet, change_id, make_change_set
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
 from tasks.core.ledger import Event, Ledger
@@ -95,12 +95,18 @@ def propose(warehouse: Warehouse, changes: list[Change], *, base: int, run_date:
             changes=tuple(changes),
         )
     )
+    return store(warehouse, made)
+
+
+def store(warehouse: Warehouse, made: AnySet, **more: str) -> StoredSet:
+    """Store a set as the plans do: ``more`` goes into its row; its proposal is in the ledger, its account ready."""
     now = utc_now()
     record = {
         "change_set_id": made.change_set_id,
         "sha256": made.sha256,
         "canonical_json": made.canonical().decode(),
-        "run_date": run_date,
+        **more,
+        "run_date": made.run_date,
         "platform": made.platform,
         "account_id": made.account_id,
         "author": made.author,
@@ -110,8 +116,8 @@ def propose(warehouse: Warehouse, changes: list[Change], *, base: int, run_date:
     }
     table = "control.change_sets"
     warehouse.insert_new(table, pl.DataFrame([record], schema=load_contract(table).polars_schema()))
-    Ledger(warehouse).append(Event(made.change_set_id, made.platform, account_id, "proposed", made.sha256, made.author))
-    assess(warehouse, account_id, run_date)
+    Ledger(warehouse).append(Event(made.change_set_id, made.platform, made.account_id, "proposed", made.sha256, made.author))
+    assess(warehouse, made.account_id, made.run_date)
     return load_set(warehouse, made.change_set_id)
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from act_world import ACCOUNT, AUTHOR, NOW, RUN_DATE, World, assess
+from act_world import ACCOUNT, AUTHOR, NOW, RUN_DATE, World, store
 
-from tasks.act.stored import StoredSet, load_set
+from tasks.act.stored import StoredSet
 from tasks.core.ad_changes import AdChange, AdStatusSet, ad_change_id, make_ad_set
-from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
-from tasks.core.ledger import Event, Ledger
 from tasks.core.warehouse import Warehouse
 
 ON, OFF = "ENABLED", "PAUSED"
@@ -66,25 +64,7 @@ def ad_set(*changes: AdChange, run_date: date = RUN_DATE, **facts: Any) -> AdSta
 
 def propose_ads(warehouse: Warehouse, *changes: AdChange, **facts: Any) -> StoredSet:
     """Store a set as plan-ads does."""
-    made, now = ad_set(*changes, **facts), utc_now()
-    record = {
-        "change_set_id": made.change_set_id,
-        "sha256": made.sha256,
-        "canonical_json": made.canonical().decode(),
-        "kind": "ad_status",
-        "run_date": made.run_date,
-        "platform": made.platform,
-        "account_id": made.account_id,
-        "author": made.author,
-        "mode": made.mode,
-        "created_at": now,
-        "expires_at": now + timedelta(hours=24),
-    }
-    table = "control.change_sets"
-    warehouse.insert_new(table, pl.DataFrame([record], schema=load_contract(table).polars_schema()))
-    Ledger(warehouse).append(Event(made.change_set_id, made.platform, made.account_id, "proposed", made.sha256, made.author))
-    assess(warehouse, run_date=made.run_date)
-    return load_set(warehouse, made.change_set_id)
+    return store(warehouse, ad_set(*changes, **facts), kind="ad_status")
 
 
 class AdWorld(World):
