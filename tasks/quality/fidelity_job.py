@@ -80,7 +80,8 @@ class FidelityJob:
             return [Evaluation(ALL, ALL, "model", "new_customers", [], blocked, None, None, None)]
         # Runs of one policy share their split, and most have none: its spend is read once.
         media = functools.cache(self._media)
-        weeks = weeks_of(media(()), self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", self._weekly()))
+        window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
+        weeks = weeks_of(media(()), self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", window))
         found = []
         for target in live:
             rows = accepted[target].filter(pl.col("period_days") == 7).head(_RUNS)
@@ -93,13 +94,10 @@ class FidelityJob:
             found.append(Evaluation(ALL, ALL, "model", target, periods, metrics, first_fit, age, currency))
         return found
 
-    def _weekly(self) -> dict[str, Any]:
-        """The window of the weekly inputs."""
-        return {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
-
     def _media(self, remarketing: tuple[str, ...]) -> pl.DataFrame:
-        wanted = self._weekly() | {"remarketing_campaign_ids": list(remarketing)}
-        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", wanted)
+        window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
+        media = window | {"remarketing_campaign_ids": list(remarketing)}
+        return self.warehouse.query_file("models/mmm_media_weekly/query.sql", media)
 
     def _run(self, row: dict[str, Any], media: Callable[[tuple[str, ...]], pl.DataFrame]) -> Run:
         wanted = {"run_id": row["run_id"]}
