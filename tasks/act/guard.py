@@ -17,6 +17,7 @@ from tasks.core.errors import Refused
 from tasks.core.ledger import ad_moves_of, moves_of
 from tasks.core.money import same_person
 from tasks.core.switches import ALL, account_scope, on_for, read_switches
+from tasks.platforms.base import with_budgets
 
 if TYPE_CHECKING:
     from tasks.act.context import Context
@@ -47,7 +48,7 @@ class LiveView:
 
 def read_live(platform: Platform, account_id: str, now: datetime) -> LiveView:
     """Read the account."""
-    budgets = {b.budget_id: b for b in platform.read_budgets(account_id)}
+    budgets = {b.budget_id: b for b in with_budgets(platform).read_budgets(account_id)}
     moves = [
         caps.Move(c.resource_id, c.changed_at, c.amount_before_micros or 0, c.amount_after_micros or 0)
         for c in platform.read_changes(account_id, now - caps.WINDOW)

@@ -15,7 +15,7 @@ from tasks.core.ad_changes import REMOVED, AdChange, AdStatusSet, ad_resource_id
 from tasks.core.changeset import AnySet, Change, ChangeSet, Value
 from tasks.core.errors import Refused
 from tasks.core.money import format_micros
-from tasks.platforms.base import AdStatus, BudgetAmount
+from tasks.platforms.base import AdStatus, BudgetAmount, with_budgets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -86,16 +86,16 @@ class Budgets:
 
     def read(self, platform: Platform, account_id: str, change: Change) -> int:
         """The budget's amount now."""
-        (budget,) = platform.read_budgets(account_id, [change.budget_id])
+        (budget,) = with_budgets(platform).read_budgets(account_id, [change.budget_id])
         return budget.amount_micros
 
     def check_values(self, platform: Platform, account_id: str, wanted: Wanted[Change]) -> Receipt:
         """Check daily amounts."""
-        return platform.set_budgets(account_id, self._amounts(wanted), validate_only=True)
+        return with_budgets(platform).set_budgets(account_id, self._amounts(wanted), validate_only=True)
 
     def set_values(self, platform: Platform, account_id: str, wanted: Wanted[Change]) -> Receipt:
         """Set daily amounts."""
-        return platform.set_budgets(account_id, self._amounts(wanted), validate_only=False)
+        return with_budgets(platform).set_budgets(account_id, self._amounts(wanted), validate_only=False)
 
     def _amounts(self, wanted: Wanted[Change]) -> list[BudgetAmount]:
         return [BudgetAmount(c.change_id, c.budget_id, int(value)) for c, value in wanted]

@@ -10,6 +10,7 @@ from tasks.core.errors import JobError
 
 Mode = Literal["shadow", "live"]
 Backend = Literal["duckdb", "bigquery"]
+HTTP_PLATFORMS = ("meta", "linkedin", "tiktok", "reddit", "x")  # reached over HTTP; Google Ads has settings of its own
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Settings:
     | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration file (0600) | none |
     | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
+    | AELP2_CREDENTIALS_DIR | folder of the other platforms' credentials, PLATFORM.yaml each (0600) | .local/credentials |
+    | AELP2_META_ENDPOINT | base address of another endpoint, for the sandbox | the platform's |
+    | AELP2_LINKEDIN_ENDPOINT | the same for LinkedIn | the platform's |
+    | AELP2_TIKTOK_ENDPOINT | the same for TikTok | the platform's |
+    | AELP2_REDDIT_ENDPOINT | the same for Reddit | the platform's |
+    | AELP2_X_ENDPOINT | the same for X | the platform's |
     | AELP2_OUTCOMES_URL | file or http(s) address of the business's daily outcomes as CSV | none |
     | AELP2_GA4_EXPORT | the GA4 export: dataset my-project.analytics_123456, or folder of analytics_PROPERTY folders | none |
     | AELP2_SERVER_EVENTS | server events: folder of NDJSON and CSV files, one such file, or an http(s) address | none |
@@ -51,6 +58,8 @@ class Settings:
     google_ads_config: Path | None
     google_ads_endpoint: str | None
     google_ads_login_customer_id: str | None
+    credentials_dir: Path
+    platform_endpoints: Mapping[str, str]  # platform → base address without a trailing slash; absent: the platform's own
     outcomes_url: str | None
     ga4_export: str | None
     server_events: str | None
@@ -73,6 +82,15 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
     return Path(env[name]) if env.get(name) else None
 
 
+def _endpoints(env: Mapping[str, str]) -> dict[str, str]:
+    given = {name: env.get(f"AELP2_{name.upper()}_ENDPOINT") for name in HTTP_PLATFORMS}
+    found = {name: url.rstrip("/") for name, url in given.items() if url}
+    for name, url in found.items():
+        if not url.startswith(("https://", "http://")):
+            raise JobError(f"AELP2_{name.upper()}_ENDPOINT={url!r} is no address; write http://127.0.0.1:PORT/{name}")
+    return found
+
+
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     """Settings from ``env`` (default: the process environment); JobError names a variable with a bad value."""
     env = os.environ if env is None else env
@@ -91,6 +109,8 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         google_ads_config=_path(env, "AELP2_GOOGLE_ADS_CONFIG"),
         google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
+        credentials_dir=_path(env, "AELP2_CREDENTIALS_DIR") or Path(".local/credentials"),
+        platform_endpoints=_endpoints(env),
         outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
         ga4_export=env.get("AELP2_GA4_EXPORT") or None,
         server_events=env.get("AELP2_SERVER_EVENTS") or None,

@@ -5,6 +5,7 @@ from datetime import date, datetime
 import click
 
 from tasks.core.cli_options import run_date_option
+from tasks.platforms import ADAPTERS, open_platform
 
 
 def _split_terms(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -13,7 +14,7 @@ def _split_terms(_context: click.Context, _parameter: click.Parameter, value: st
 
 @click.command(name="ingest-ads")
 @run_date_option
-@click.option("--platform", default="google_ads", show_default=True, type=click.Choice(["google_ads"]), help="Ad platform.")
+@click.option("--platform", default="google_ads", show_default=True, type=click.Choice(list(ADAPTERS)), help="Ad platform.")
 @click.option("--account", "accounts", multiple=True, help="Account id, with or without dashes; repeat it. Default: all enabled.")
 @click.option("--days", type=click.IntRange(min=1), help="Days to load again. Default: the platform's restatement window.")
 @click.option("--start-date", type=click.DateTime(["%Y-%m-%d"]), help="Backfill from this day; goes on where it was cut off.")
@@ -60,10 +61,9 @@ def command(
     from tasks.core.settings import load_settings
     from tasks.core.warehouse import open_warehouse
     from tasks.ingest.ads_load import Load, Wish, raise_failures
-    from tasks.platforms.google_ads import GoogleAdsPlatform
 
     settings = load_settings()
-    source = {"google_ads": GoogleAdsPlatform}[platform](settings, brand_terms=brand_terms)
+    source = open_platform(platform, settings, brand_terms=brand_terms)
     wish = Wish(
         run_date=run_date,
         days=days or source.restatement_days,

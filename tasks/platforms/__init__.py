@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tasks.core.errors import JobError
@@ -10,13 +12,18 @@ from tasks.platforms.base import Platform
 if TYPE_CHECKING:
     from tasks.core.settings import Settings
 
-__all__ = ["Platform", "open_platform"]
+__all__ = ["ADAPTERS", "Platform", "open_platform"]
+
+# Platform → its adapter. Adding a platform: one line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
+ADAPTERS = {
+    "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
+}
 
 
-def open_platform(name: str, settings: Settings) -> Platform:
-    """The adapter of platform ``name``; JobError if there is none."""
-    if name == "google_ads":
-        from tasks.platforms.google_ads import GoogleAdsPlatform
-
-        return GoogleAdsPlatform(settings)
-    raise JobError(f"unknown platform {name!r}; known: google_ads")
+def open_platform(name: str, settings: Settings, *, brand_terms: Sequence[str] = ()) -> Platform:
+    """The adapter of platform ``name``; JobError if there is none. Nothing is dialled yet."""
+    if name not in ADAPTERS:
+        raise JobError(f"unknown platform {name!r}; known: {', '.join(ADAPTERS)}")
+    module, _, adapter = ADAPTERS[name].partition(":")
+    made: Platform = getattr(import_module(module), adapter)(settings, brand_terms=brand_terms)
+    return made

@@ -34,6 +34,49 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Access:
+    """What the credentials may do, as the platform's own API says it.
+
+    ``missing`` names in the platform's words what this system needs and the credentials do not grant; empty: all is there.
+    ``expires_at`` is None where the credentials do not run out or the platform does not say.
+    """
+
+    accounts: tuple[Account, ...]
+    granted: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A paused campaign with one ad group and one ad, to be filled by people.
+
+    Args:
+        label: stands in the name of everything made, so that a second call finds it. Letters, digits and dashes.
+        landing_url: where the ad leads, UTM parameters included.
+        daily_budget_micros: of the campaign, account currency.
+    """
+
+    label: str
+    landing_url: str
+    daily_budget_micros: int
+
+
+@dataclass(frozen=True)
+class SkeletonReceipt:
+    """Ids of a skeleton; ``created`` names the kinds (campaign, adgroup, ad) this call made, empty if all were there.
+
+    Ids are None where nothing was made because the call only validated.
+    """
+
+    campaign_id: str | None
+    adgroup_id: str | None
+    ad_id: str | None
+    created: tuple[str, ...]
+    request_id: str
+
+
+@dataclass(frozen=True)
 class BudgetState:
     """A campaign budget as the platform holds it at the moment of reading."""
 
@@ -153,6 +196,9 @@ class Platform(Protocol):
     api_version: str
     restatement_days: int
 
+    def check_access(self) -> Access:
+        """What the credentials may do. CallError if they are wrong (kind SIGN_IN) or have run out (EXPIRED)."""
+
     def accounts(self) -> list[Account]:
         """Client accounts (no managers) below the login account."""
 
@@ -163,12 +209,6 @@ class Platform(Protocol):
         and the status of ads, dated ``run_date``, and the change log of the 30 days up to ``run_date``.
         """
 
-    def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
-        """Budgets as they stand now, with all member campaigns; JobError if a named one does not exist."""
-
-    def set_budgets(self, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Receipt:
-        """Set daily amounts in one call with partial failure; ``validate_only`` checks and changes nothing."""
-
     def read_ads(self, account_id: str, adgroup_ids: Sequence[str]) -> list[AdState]:
         """Every ad of these ad groups as it stands now; removed ads are left out."""
 
@@ -177,3 +217,28 @@ class Platform(Protocol):
 
     def read_changes(self, account_id: str, since: datetime) -> list[AccountChange]:
         """Changes of budgets, campaigns, ad groups and ads since ``since`` (at most 30 days back), oldest first."""
+
+    def create_skeleton(self, account_id: str, skeleton: Skeleton, *, validate_only: bool) -> SkeletonReceipt:
+        """Make what is missing of a paused campaign, ad group and ad; what bears the label already is left as it is.
+
+        With ``validate_only`` nothing is made: the platform checks it where its API can, the adapter where it cannot.
+        """
+
+
+class BudgetPlatform(Platform, Protocol):
+    """A platform whose budgets AELP2 moves. Why not all: docs/decisions/0015-platforms.md."""
+
+    def read_budgets(self, account_id: str, budget_ids: Sequence[str] | None = None) -> list[BudgetState]:
+        """Budgets as they stand now, with all member campaigns; JobError if a named one does not exist."""
+
+    def set_budgets(self, account_id: str, amounts: Sequence[BudgetAmount], *, validate_only: bool) -> Receipt:
+        """Set daily amounts in one call with partial failure; ``validate_only`` checks and changes nothing."""
+
+
+def with_budgets(platform: Platform) -> BudgetPlatform:
+    """``platform`` as one whose budgets are moved; JobError for any other."""
+    if not hasattr(platform, "set_budgets"):
+        raise JobError(
+            f"budgets of {platform.name} are not moved by this system (docs/decisions/0015-platforms.md); move them by hand"
+        )
+    return platform  # type: ignore[return-value]  # its one distinguishing method is there

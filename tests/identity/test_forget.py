@@ -261,8 +261,9 @@ def test_every_column_that_looks_like_an_id_of_a_person_is_known_as_one() -> Non
 OF_NO_PERSON = {
     "of the ad platform": {
         "account_id", "ad_id", "adgroup_id", "arm_id", "budget_id", "campaign_hash", "campaign_id", "campaign_ids",
-        "change_event_id", "conversion_action_id", "criterion_id", "enabled_campaign_ids", "member_campaign_ids", "name_hash",
-        "property_id", "remarketing_campaign_ids", "request_id", "resource_id",
+        "change_event_id", "conversion_action_id", "creative_id", "criterion_id", "enabled_campaign_ids", "entity_id",
+        "member_campaign_ids", "name_hash", "parent_id",
+        "property_id", "remarketing_campaign_ids", "request_id", "resource_id", "segment_id",
     },
     "of a row, a file or a run": {
         "canonical_sha256", "change_id", "change_set_id", "config_sha256", "content_sha256", "data_sha256", "event_id",

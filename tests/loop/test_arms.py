@@ -20,7 +20,8 @@ from tasks.lab.sandbox import Sandbox
 from tasks.lab.world import load_world
 from tasks.measure.fit_bandits import fit_all
 from tasks.platforms.base import Account
-from tasks.platforms.google_ads import frames, queries, reporting
+from tasks.platforms.google_ads import queries, reporting
+from tasks.platforms.normalise import shape
 
 POLICY = Policy(target_cac_micros=80_000_000)
 KINDS = ["keyword", "audience"]
@@ -81,7 +82,7 @@ def load_from_sandbox(warehouse: DuckDBWarehouse, sandbox: Sandbox, days: int) -
         raw.append(reporting.raw_frame(answer, labels, to_row, reporting.CRITERION_COLUMNS, schema))
     whole = pl.concat(raw).with_columns(pl.lit("30d_click").alias("attribution_window"))
     loaded_at = datetime.combine(sandbox.today, time(6), UTC)
-    warehouse.merge(CRITERIA, frames.shape(CRITERIA, whole, account, window, loaded_at).frame)
+    warehouse.merge(CRITERIA, shape(CRITERIA, whole, account, window, loaded_at).frame)
 
 
 def test_the_sandbox_s_truth_is_found(tmp_path: Path) -> None:

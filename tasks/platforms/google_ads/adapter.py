@@ -25,11 +25,12 @@ from tasks.platforms.base import (
     RejectedRow,
     Reports,
 )
-from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, frames, mutates, queries, reporting
+from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, mutates, queries, reporting
 from tasks.platforms.google_ads.connection import connect
-from tasks.platforms.google_ads.frames import Shaped, enum_name, last_part
+from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
 from tasks.platforms.google_ads.version import API_VERSION, check_sunset
+from tasks.platforms.normalise import Shaped, shape
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +62,7 @@ class GoogleAdsPlatform:
         retries: patience with passing faults and quota.
     """
 
-    name = frames.PLATFORM
+    name = "google_ads"
     api_version = API_VERSION
     restatement_days = 30
 
@@ -154,13 +155,13 @@ class GoogleAdsPlatform:
             )
             if "attribution_window" in schema:
                 raw = raw.with_columns(pl.lit(attribution).alias("attribution_window"))
-            shaped[table], windows[table] = frames.shape(table, raw, account, window, loaded_at), window
+            shaped[table], windows[table] = shape(table, raw, account, window, loaded_at), window
         if end >= run_date - timedelta(days=2):
             table, today = "ads.campaign_budgets", (run_date, run_date)
-            shaped[table] = frames.shape(table, self._budget_frame(account.account_id, run_date), account, today, loaded_at)
+            shaped[table] = shape(table, self._budget_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
             table = "ads.ad_statuses"
-            shaped[table] = frames.shape(table, self._ad_frame(account.account_id, run_date), account, today, loaded_at)
+            shaped[table] = shape(table, self._ad_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
             self._add_changes(account, run_date, loaded_at, shaped, windows)
         rejected: list[RejectedRow] = [row for one in shaped.values() for row in one.rejected]
@@ -255,7 +256,7 @@ class GoogleAdsPlatform:
             {**vars(e), "changed_fields": list(e.changed_fields), "date": e.changed_at.astimezone(zone).date()} for e in events
         ]
         raw = pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in ("platform", "account_id", "loaded_at")})
-        shaped[table], windows[table] = frames.shape(table, raw, account, window, loaded_at), window
+        shaped[table], windows[table] = shape(table, raw, account, window, loaded_at), window
 
     def _changes(self, account_id: str, timezone: str, start: datetime, end: datetime) -> list[AccountChange]:
         def ask(query: str) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.core.ad_changes import AdState
 from tasks.core.errors import JobError
 from tasks.platforms.base import AdStatus
-from tasks.platforms.google_ads.frames import enum_name
+from tasks.platforms.google_ads.enums import enum_name
 from tasks.platforms.google_ads.mutates import start_request
 
 SETTABLE = ("ENABLED", "PAUSED")

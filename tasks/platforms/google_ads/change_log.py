@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from tasks.core.errors import JobError
 from tasks.platforms.base import AccountChange
 from tasks.platforms.google_ads import queries
-from tasks.platforms.google_ads.frames import enum_name, last_part
+from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.reporting import Labels
 
 Ask = Callable[[str], list[Any]]

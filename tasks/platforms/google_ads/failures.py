@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from tasks.core.log import redact
+from tasks.platforms.calls import Kind
 from tasks.platforms.google_ads.version import API_VERSION, REMEDY
 
 FAILURE_KEY = f"google.ads.googleads.{API_VERSION}.errors.googleadsfailure-bin"
-
-
-class Kind(StrEnum):
-    """Error classes, by what the caller does next."""
-
-    QUOTA = "quota"  # wait as long as told
-    PASSING = "passing"  # back off and try again; for a mutate: the outcome is unknown
-    SIGN_IN = "sign-in"  # stop: credentials or permissions
-    VERSION = "version"  # stop: the API version is gone
-    REQUEST = "request"  # stop: the request itself is refused
 
 
 _PASSING_STATUSES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED"}

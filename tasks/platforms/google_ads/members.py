@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.platforms.google_ads.frames import enum_name, last_part
+from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.reporting import Labels
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import JobError
 from tasks.core.redaction import hash_name
-from tasks.platforms.google_ads.frames import enum_name, last_part
+from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.labels import label
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.platforms.base import Account
 from tasks.platforms.google_ads import reporting
-from tasks.platforms.google_ads.frames import Shaped, shape
+from tasks.platforms.normalise import Shaped, shape
 
 TABLE = "ads.ads_campaign_performance"
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -87,9 +87,9 @@ def test_rows_that_disagree_about_a_day_stop_the_load() -> None:
         (
             {"campaign__advertising_channel_type": 999},
             "known_enum",
-            "channel is UNRECOGNISED_999, not a value this API version knows",
+            "channel is UNRECOGNISED_999, not a value this adapter knows",
         ),
-        ({"campaign__status": 1}, "known_enum", "campaign_status is UNRECOGNISED_1, not a value this API version knows"),
+        ({"campaign__status": 1}, "known_enum", "campaign_status is UNRECOGNISED_1, not a value this adapter knows"),
         ({"metrics__clicks": 2000}, "ctr_max", "ctr is 2.0, outside the contract"),
         ({"metrics__search_impression_share": 1.5}, "search_impression_share_max", "search_impression_share is 1.5, outside"),
     ],

@@ -1,41 +1,23 @@
-"""From answered rows to frames in the shape of the table contracts; what a table must not take is set aside with the reason."""
+"""The one way into the standard ad tables: raw columns in, a frame in the shape of its contract out.
+
+Every platform and every connector report goes through :func:`shape`. What a table must not take is set aside with the reason.
+"""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache
 from typing import TYPE_CHECKING
 
 from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.platforms.base import Account, RejectedRow
-from tasks.platforms.google_ads.version import API_VERSION
 
 if TYPE_CHECKING:
     import polars as pl
 
-PLATFORM = "google_ads"
-UNKNOWN_ENUM = "UNRECOGNISED"
-
-
-@cache
-def enum_names(enum: str) -> dict[int, str]:
-    """Number → name of an enum such as ``CampaignStatus``; UNSPECIFIED and UNKNOWN are left out on purpose."""
-    holder = getattr(importlib.import_module(f"google.ads.googleads.{API_VERSION}.enums"), f"{enum}Enum")
-    return {v.value: v.name for v in getattr(holder, enum) if v.name not in ("UNSPECIFIED", "UNKNOWN")}
-
-
-def enum_name(enum: str, number: int) -> str:
-    """Name of ``number``, or ``UNRECOGNISED_<number>``: a value newer than this API version, or one the API itself hides."""
-    return enum_names(enum).get(number) or f"{UNKNOWN_ENUM}_{number}"
-
-
-def last_part(resource_name: str) -> str:
-    """Id at the end of a resource name, e.g. ``7001`` of ``customers/1/campaignBudgets/7001``."""
-    return resource_name.rpartition("/")[2]
+UNKNOWN_ENUM = "UNRECOGNISED"  # how a value that its adapter does not know begins; such a row is set aside
 
 
 @dataclass
@@ -56,14 +38,15 @@ def shape(
 ) -> Shaped:
     """``raw`` with the contract's constants and ratios, identical rows dropped, bad rows set aside.
 
-    JobError if two rows share the grain but not the numbers: no rule could say which one is true.
+    Nullable columns that ``raw`` lacks become null. JobError if a required one is missing, or if two rows share the grain but
+    not the numbers: no rule could say which one is true.
     """
     import polars as pl
 
     contract = load_contract(table)
     distinct = raw.unique(maintain_order=True)
     fixed: dict[str, object] = {
-        "platform": PLATFORM,
+        "platform": account.platform,
         "account_id": account.account_id,
         "timezone": account.timezone,
         "loaded_at": loaded_at,
@@ -73,7 +56,12 @@ def shape(
     full = distinct.with_columns(constants)
     if "currency_code" in schema and "currency_code" not in full.columns:
         full = full.with_columns(pl.lit(account.currency_code).alias("currency_code"))
-    full = _ratios(full, schema).select(list(schema))
+    nullable = {f.name for f in contract.fields if not f.required}
+    full = full.with_columns(pl.lit(None, dtype=schema[k]).alias(k) for k in schema if k in nullable and k not in full.columns)
+    full = _ratios(full, schema)
+    if missing := [name for name in schema if name not in full.columns]:
+        raise JobError(f"{table}: the rows of {account.platform} lack {', '.join(missing)}; the adapter must supply them")
+    full = full.select(list(schema))
     good, rejected = _set_aside(table, full, account, window)
     _refuse_conflicts(table, good)
     return Shaped(good, raw.height - distinct.height, rejected)
@@ -92,6 +80,8 @@ def _ratios(frame: pl.DataFrame, schema: Mapping[str, object]) -> pl.DataFrame:
         per("clicks", "impressions").alias("ctr"),
         per("conversions", "clicks").alias("cvr"),
         per("cost_micros", "clicks").round().cast(pl.Int64).alias("avg_cpc_micros"),
+        per("video_views", "impressions").alias("view_rate"),
+        per("video_completions", "impressions").alias("vtr"),
     )
 
 
@@ -128,7 +118,7 @@ def _set_aside(
         if not is_bad.any():
             continue
         limit = {"date_in_window": f"outside {window[0]} to {window[1]}", "account_currency": f"not {account.currency_code}"}
-        why = limit.get(check, "not a value this API version knows" if check == "known_enum" else "outside the contract")
+        why = limit.get(check, "not a value this adapter knows" if check == "known_enum" else "outside the contract")
         rejected += [
             RejectedRow(table, row, check, f"{column} is {row[column]}, {why}")
             for row in frame.filter(is_bad).iter_rows(named=True)
@@ -146,5 +136,5 @@ def _refuse_conflicts(table: str, frame: pl.DataFrame) -> None:
         key = {k: str(example[0][k]) for k in grain}
         raise JobError(
             f"{table}: the platform sent {twice.height} rows that share a grain with different values, for example {key} "
-            f"differing in {', '.join(differing)}; load the day again, and tell Google's support if it stays"
+            f"differing in {', '.join(differing)}; load the day again, and tell the platform's support if it stays"
         )
