@@ -58,9 +58,9 @@ def entities(sandbox: Sandbox, customer_id: str, resource: str) -> list[Entity]:
 @cache
 def attribute_names(sandbox: Sandbox) -> dict[str, frozenset[str]]:
     """Resource → its attributes, read off the rows themselves so that nothing can be selected that is not served."""
-    account = sandbox.world.accounts[0]
+    account = sandbox.world.on("google_ads")[0]
     sample = ChangeEvent(sandbox.now.isoformat(), "budget", account.budgets[0].id, 0, 0, "OTHER", "")
-    with_ads = next(a.id for a in sandbox.world.accounts if any(c.channel != "PMAX" for c in a.campaigns))
+    with_ads = next(a.id for a in sandbox.world.on("google_ads") if any(c.channel != "PMAX" for c in a.campaigns))
     rows = [
         entities(sandbox, account.id, "campaign")[0].attributes,
         entities(sandbox, with_ads, "ad_group_ad")[0].attributes,
@@ -78,7 +78,7 @@ def attribute_names(sandbox: Sandbox) -> dict[str, frozenset[str]]:
 
 def account_of(sandbox: Sandbox, customer_id: str) -> Account | None:
     """The client account; None for the manager."""
-    return next((a for a in sandbox.world.accounts if a.id == customer_id), None)
+    return next((a for a in sandbox.world.on("google_ads") if a.id == customer_id), None)
 
 
 def conversion_action_id(customer_id: str, action: str) -> int:
@@ -196,7 +196,7 @@ def _customer_client_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity
     manager = sandbox.world.manager
     if customer_id == manager.id:
         below.append((manager.id, manager.name, manager.currency, manager.time_zone, 0, True))
-        below += [(a.id, a.name, a.currency, a.time_zone, 1, False) for a in sandbox.world.accounts]
+        below += [(a.id, a.name, a.currency, a.time_zone, 1, False) for a in sandbox.world.on("google_ads")]
     elif account := account_of(sandbox, customer_id):
         below.append((account.id, account.name, account.currency, account.time_zone, 0, False))
     for id_, name, currency, zone, level, is_manager in below:

@@ -41,11 +41,11 @@ class Criterion:
 
 
 class Criteria:
-    """All criteria of a world. S ads that have some, P = S × 3 pairs of an ad and a criterion of its group."""
+    """All criteria of a world's Google accounts. S ads that have some, P = S × 3 pairs of an ad and a criterion of its group."""
 
-    def __init__(self, units: list[Unit], seed: int) -> None:
+    def __init__(self, units: list[Unit], is_google: NDArray[np.bool_], seed: int) -> None:
         rng = np.random.default_rng([seed, 9])
-        self._units = np.array([index for index, unit in enumerate(units) if unit.ad_id], dtype=np.int64)
+        self._units = np.array([i for i, unit in enumerate(units) if unit.ad_id and is_google[i]], dtype=np.int64)
         own = [units[index] for index in self._units]
         self._ids = np.array([unit.ad_id for unit in own], dtype=np.uint64)
         self._seed = seed

@@ -1,11 +1,12 @@
 """A world laid out as arrays: which unit belongs to which campaign, campaign to budget and channel, with their constants."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.lab.world import Account, Budget, Campaign, World
+from tasks.lab.world import PLATFORMS, Account, Budget, Campaign, PlatformName, World
 
 Floats = NDArray[np.float64]
 MAX_LAG_DAYS = 30  # conversions arrive on days 0–29 after the click; then a click date is final
@@ -18,6 +19,20 @@ class Unit:
     campaign: Campaign
     ad_group_id: int
     ad_id: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The accounts of one platform: what it draws never depends on which other platforms a world has.
+
+    ``key`` goes behind the seeds of its random streams.
+    """
+
+    platform: PlatformName
+    key: tuple[int, ...]
+    campaigns: slice
+    budgets: slice
+    units: slice
 
 
 def delay_distribution(mean_days: float) -> Floats:
@@ -51,7 +66,9 @@ class Layout:
             [self.channels.index((a.id, c.channel)) for a, c in zip(self.campaign_account, self.campaigns, strict=True)]
         )
         self.unit_campaign = np.array([self.campaign_index[u.campaign.id] for u in self.units])
+        self.unit_is_google = np.array([self.campaign_account[i].platform == "google_ads" for i in self.unit_campaign])
         self.unit_channel = self.campaign_channel[self.unit_campaign]
+        self.groups = [group for name in PLATFORMS if (group := self._group(name)).units.stop > group.units.start]
         self._channel_constants(world)
         self.auction = np.array([c.auction_per_day for c in self.campaigns])
         self.efficiency = np.array([c.efficiency for c in self.campaigns])
@@ -60,6 +77,17 @@ class Layout:
         self.auction_noise = self._auction_noise[self.campaign_channel]
         self.awareness_gain = self._awareness_gain[self.campaign_channel]
         self._unit_constants(seed)
+
+    def _group(self, platform: PlatformName) -> Group:
+        on_it = [a.platform == platform for a in self.campaign_account]
+        campaigns = _span(on_it)
+        budgets = _span([a.platform == platform for a in self.accounts for _ in a.budgets])
+        units = _span([on_it[index] for index in self.unit_campaign])
+        return Group(platform, () if platform == "google_ads" else (PLATFORMS.index(platform),), campaigns, budgets, units)
+
+    def per_group(self, seed: tuple[int, ...]) -> list[tuple[Group, np.random.Generator]]:
+        """Each platform with a generator of its own for ``seed``."""
+        return [(group, np.random.default_rng([*seed, *group.key])) for group in self.groups]
 
     def _channel_constants(self, world: World) -> None:
         specs = [spec for account in world.accounts for spec in account.channels.values()]
@@ -79,10 +107,12 @@ class Layout:
 
     def _unit_constants(self, seed: int) -> None:
         """Ads differ in how much they serve, how often they are clicked and what a click is worth."""
-        rng = np.random.default_rng([seed, 5])
-        self._serving = rng.gamma(4.0, 1.0, self.n_units)
-        self.unit_click_rate = np.minimum(self.click_through_rate * np.exp(rng.normal(0.0, 0.15, self.n_units)), 0.9)
-        self.unit_value = np.exp(rng.normal(0.0, 0.25, self.n_units))
+        self._serving, self.unit_click_rate, self.unit_value = (np.zeros(self.n_units) for _ in range(3))
+        for group, rng in self.per_group((seed, 5)):
+            units, n = group.units, group.units.stop - group.units.start
+            self._serving[units] = rng.gamma(4.0, 1.0, n)
+            self.unit_click_rate[units] = np.minimum(self.click_through_rate[units] * np.exp(rng.normal(0.0, 0.15, n)), 0.9)
+            self.unit_value[units] = np.exp(rng.normal(0.0, 0.25, n))
 
     def per_channel(self, by_campaign: Floats) -> Floats:
         """(C,) sums of (N,)."""
@@ -99,6 +129,12 @@ class Layout:
         """(N,) whether the campaign has an ad to show."""
         counts = np.bincount(self.unit_campaign, weights=enabled.astype(np.float64), minlength=self.n_campaigns)
         return np.asarray(counts > 0)
+
+
+def _span(members: Sequence[bool]) -> slice:
+    """The places of the true ones, which stand side by side."""
+    first = members.index(True) if True in members else 0
+    return slice(first, first + sum(members))
 
 
 def _units(campaign: Campaign) -> list[Unit]:

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.lab.criteria import Criteria
-from tasks.lab.layout import MAX_LAG_DAYS, Layout
+from tasks.lab.layout import MAX_LAG_DAYS, Group, Layout
 from tasks.lab.media_plan import budget_history
 from tasks.lab.season import Season
 from tasks.lab.world import World
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Generators = list[tuple[Group, np.random.Generator]]
 
 MICROS = 1_000_000
 MONTH_DAYS = 30.4  # Google bills at most 30.4 times the daily budget a month
@@ -88,7 +89,7 @@ class Market:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.world, self.seed)
-        self.criteria = Criteria(self.layout.units, self.seed)
+        self.criteria = Criteria(self.layout.units, self.layout.unit_is_google, self.seed)
         self.season = Season(self.world, self.seed, self.start, self.history_days)
         histories = [budget_history(self.world.media_plan, b, self.history_days, self.seed) for b in self.layout.budgets]
         self._past_amount = np.stack([h.amount_micros for h in histories])
@@ -169,14 +170,15 @@ class Market:
             layout.auction * np.minimum(1.0, wanted[layout.campaign_budget]) * layout.fx * layout.efficiency
         )
 
-    def _auctions(self, day: int, awareness: float, rng: np.random.Generator) -> Floats:
+    def _auctions(self, day: int, awareness: float, rngs: Generators) -> Floats:
         """(N,) what the auctions would take on ``day`` in account currency."""
         layout = self.layout
-        noise = np.exp(rng.normal(0.0, 1.0, layout.n_campaigns) * layout.auction_noise - layout.auction_noise**2 / 2)
+        drawn = np.concatenate([rng.normal(0.0, 1.0, group.campaigns.stop - group.campaigns.start) for group, rng in rngs])
+        noise = np.exp(drawn * layout.auction_noise - layout.auction_noise**2 / 2)
         lifted = 1.0 - layout.awareness_gain + layout.awareness_gain * awareness
         return np.asarray(layout.auction * self.season.demand(day) * lifted * noise, dtype=np.float64)
 
-    def _spend(self, day: int, auctions: Floats, carry: _Carry, rng: np.random.Generator) -> tuple[Floats, _Carry]:
+    def _spend(self, day: int, auctions: Floats, carry: _Carry, rngs: Generators) -> tuple[Floats, _Carry]:
         """(N,) spend in account currency under the daily and the monthly limit, and the month's account of it."""
         layout = self.layout
         budgets = self.budgets_on(day) / MICROS
@@ -185,7 +187,8 @@ class Market:
             zeros = np.zeros(len(budgets))
             carry = replace(carry, month=month, month_spend=zeros, month_budget=zeros, month_days=0)
         month_budget, month_days = carry.month_budget + budgets, carry.month_days + 1
-        delivered = budgets * np.clip(1.0 + 0.10 * rng.normal(0.0, 1.0, len(budgets)), 0.6, DAY_OVERDELIVERY)
+        drawn = np.concatenate([rng.normal(0.0, 1.0, group.budgets.stop - group.budgets.start) for group, rng in rngs])
+        delivered = budgets * np.clip(1.0 + 0.10 * drawn, 0.6, DAY_OVERDELIVERY)
         month_left = MONTH_DAYS * month_budget / month_days - carry.month_spend
         limit = np.clip(np.minimum(delivered, month_left), 0.0, DAY_OVERDELIVERY * budgets)
         wanted = auctions * self.enabled_on(day, "campaign") * layout.has_enabled_unit(self.enabled_on(day, "ad"))
@@ -197,9 +200,9 @@ class Market:
 
     def _step(self, day: int, carry: _Carry) -> tuple[Day, _Carry]:
         layout, season = self.layout, self.season
-        rng = np.random.default_rng([self.seed, 2, day])
-        auctions = self._auctions(day, carry.awareness, rng)
-        spend, carry = self._spend(day, auctions, carry, rng)
+        rngs = layout.per_group((self.seed, 2, day))
+        auctions = self._auctions(day, carry.awareness, rngs)
+        spend, carry = self._spend(day, auctions, carry, rngs)
         effective = layout.per_channel(spend * layout.fx * layout.efficiency)
         adstock = (1.0 - layout.carry_over) * effective + layout.carry_over * carry.adstock
         awareness = 0.97 * carry.awareness + 0.03 * float(layout.awareness_weight @ adstock) / self._awareness_at_plan
@@ -227,27 +230,34 @@ class Market:
         return result, replace(carry, adstock=adstock, awareness=awareness)
 
     def _platform(self, day: int, spend: Floats, auctions: Floats, incremental: Floats, baseline: float) -> dict[str, Ints]:
-        """What Google counts: impressions, clicks, cost, conversions by lag, for each unit."""
+        """What the platforms count: impressions, clicks, cost, conversions by lag, for each unit."""
         layout = self.layout
-        rng = np.random.default_rng([self.seed, 4, day])
         unit_spend = spend[layout.unit_campaign] * layout.spend_shares(self.enabled_on(day, "ad"))
-        impressions = rng.poisson(
-            unit_spend * layout.fx[layout.unit_campaign] / (layout.cost_per_click * layout.click_through_rate)
-        )
-        clicks = rng.binomial(impressions, layout.unit_click_rate)
+        # The others bill in whole cents; Google in micros.
+        cents = np.round(unit_spend * 100) * (MICROS // 100)
+        cost = np.where(layout.unit_is_google, np.round(unit_spend * MICROS), cents).astype(np.int64)
+        shown = unit_spend * layout.fx[layout.unit_campaign] / (layout.cost_per_click * layout.click_through_rate)
         served = layout.per_channel(spend * layout.fx) / np.maximum(layout.per_channel(auctions * layout.fx), 1e-9)
         claimed = layout.over_attribution * incremental + layout.baseline_claim * served * baseline
         weight = unit_spend * layout.unit_value
         total = np.bincount(layout.unit_channel, weights=weight, minlength=layout.n_channels)
         share = np.divide(weight, total[layout.unit_channel], out=np.zeros_like(weight), where=total[layout.unit_channel] > 0)
         mean = claimed[layout.unit_channel] * share
-        purchases = rng.multinomial(rng.poisson(mean), layout.delay)
-        leads = rng.multinomial(rng.poisson(mean * LEADS_PER_PURCHASE), layout.lead_delay)
-        order = self.world.revenue.per_customer / layout.fx[layout.unit_campaign] * np.exp(rng.normal(0.0, 0.05, layout.n_units))
+        mean_order = self.world.revenue.per_customer / layout.fx[layout.unit_campaign]
+        parts = [self._counts(rng, group.units, shown, mean, mean_order) for group, rng in layout.per_group((self.seed, 4, day))]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | {"cost_micros": cost}
+
+    def _counts(self, rng: np.random.Generator, units: slice, shown: Floats, mean: Floats, mean_order: Floats) -> dict[str, Ints]:
+        """The counts of one platform's units."""
+        layout = self.layout
+        impressions = rng.poisson(shown[units])
+        clicks = rng.binomial(impressions, layout.unit_click_rate[units])
+        purchases = rng.multinomial(rng.poisson(mean[units]), layout.delay[units])
+        leads = rng.multinomial(rng.poisson(mean[units] * LEADS_PER_PURCHASE), layout.lead_delay[units])
+        order = mean_order[units] * np.exp(rng.normal(0.0, 0.05, len(impressions)))
         return {
             "impressions": impressions,
             "clicks": clicks,
-            "cost_micros": np.round(unit_spend * MICROS).astype(np.int64),
             "purchases": purchases,
             "leads": leads,
             "order_micros": (np.round(order * 100) * 10_000).astype(np.int64),

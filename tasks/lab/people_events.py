@@ -38,6 +38,11 @@ TAGS = {
     "YOUTUBE": ("youtube", "cpv", "{name}"),
     "DEMAND_GEN": ("google", "display", "{name}"),
     "PMAX": ("google", "cpc", "{name} | cross-network"),
+    "META": ("facebook", "paid_social", "{name}"),
+    "LINKEDIN": ("linkedin", "paid_social", "{name}"),
+    "TIKTOK": ("tiktok", "paid_social", "{name}"),
+    "REDDIT": ("reddit", "paid_social", "{name}"),
+    "X": ("twitter", "paid_social", "{name}"),
 }
 
 

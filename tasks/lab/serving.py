@@ -77,7 +77,7 @@ def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, po
         "config_file": str(credentials.config_file.resolve()),
         "admin_token_file": str(credentials.admin_token_file.resolve()),
         "login_customer_id": sandbox.world.manager.id,
-        "customer_ids": [account.id for account in sandbox.world.accounts],
+        "customer_ids": [account.id for account in sandbox.world.on("google_ads")],
         "ga4_export": str(sandbox.ga4.folder.resolve()) if sandbox.ga4 else None,
         "server_events": str(sandbox.backend.server_events.resolve()) if sandbox.backend else None,
         "experiments": str(sandbox.backend.experiments.resolve()) if sandbox.backend else None,

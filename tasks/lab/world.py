@@ -6,7 +6,7 @@ A world is a YAML file validated on load; money in it is in whole currency units
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -16,8 +16,14 @@ from tasks.core.errors import JobError
 
 WORLDS = Path(__file__).parent / "worlds"
 
-Channel = Literal["SEARCH_BRAND", "SEARCH_NONBRAND", "YOUTUBE", "DEMAND_GEN", "PMAX"]
+PlatformName = Literal["google_ads", "meta", "linkedin", "tiktok", "reddit", "x"]
+PLATFORMS: tuple[PlatformName, ...] = get_args(PlatformName)
+Channel = Literal[
+    "SEARCH_BRAND", "SEARCH_NONBRAND", "YOUTUBE", "DEMAND_GEN", "PMAX", "META", "LINKEDIN", "TIKTOK", "REDDIT", "X"
+]  # fmt: skip
+GOOGLE_CHANNELS = ("SEARCH_BRAND", "SEARCH_NONBRAND", "YOUTUBE", "DEMAND_GEN", "PMAX")
 CustomerId = Annotated[str, Field(pattern=r"^\d{10}$")]
+AccountId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]{5,24}$")]  # Google's: ten digits, checked below
 EntityId = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -79,9 +85,10 @@ class Campaign(_Strict):
 
 
 class Account(_Strict):
-    """One client account under the manager."""
+    """One ad account: on Google Ads a client account under the manager."""
 
-    id: CustomerId
+    id: AccountId
+    platform: PlatformName = "google_ads"
     name: str
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     time_zone: str
@@ -98,6 +105,13 @@ class Account(_Strict):
             raise ValueError(
                 f"account {self.id}: time_zone {self.time_zone!r} is no IANA zone; write e.g. Europe/Berlin"
             ) from None
+        if self.platform == "google_ads" and not (self.id.isdigit() and len(self.id) == 10):
+            raise ValueError(f"account {self.id}: Google's ids have ten digits")
+        own = GOOGLE_CHANNELS if self.platform == "google_ads" else (self.platform.upper(),)
+        if strange := sorted(set(self.channels) - set(own)):
+            raise ValueError(
+                f"account {self.id} is on {self.platform}, which has no channel {strange[0]}; it has {', '.join(own)}"
+            )
         members = Counter(campaign.budget for campaign in self.campaigns)
         known = {budget.id: budget for budget in self.budgets}
         for campaign in self.campaigns:
@@ -214,7 +228,7 @@ class Manager(_Strict):
 
 
 class World(_Strict):
-    """A simulated advertiser, its Google Ads accounts and the truth about its market."""
+    """A simulated advertiser, its ad accounts and the truth about its market."""
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str
@@ -229,10 +243,17 @@ class World(_Strict):
     shocks: list[Shock] = []
     accounts: Annotated[list[Account], Field(min_length=1)]
 
+    def on(self, platform: PlatformName) -> list[Account]:
+        """The accounts on one platform."""
+        return [account for account in self.accounts if account.platform == platform]
+
     @model_validator(mode="after")
     def _has_ads(self) -> Self:
-        if all(c.channel == "PMAX" for a in self.accounts for c in a.campaigns):
-            raise ValueError("every campaign is PMAX, so the world has no ads; add a campaign of another channel")
+        if all(c.channel == "PMAX" for a in self.on("google_ads") for c in a.campaigns):
+            raise ValueError("every campaign on Google Ads is PMAX, so it has no ads; add a campaign of another channel")
+        order = [a.platform for a in self.accounts]
+        if order != sorted(order, key=PLATFORMS.index):
+            raise ValueError(f"accounts stand by platform in the order {', '.join(PLATFORMS)}, not {', '.join(order)}")
         return self
 
     @model_validator(mode="after")
@@ -254,7 +275,7 @@ def world_ids() -> list[str]:
 
 
 def _read(path: Path) -> object:
-    """The file's content; ``extends: <world id>`` lays its keys over those of another world."""
+    """The file's content; ``extends: <world id>`` lays its keys over those of another world, ``more_accounts`` adds to its own."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or "extends" not in content:
         return content
@@ -263,7 +284,11 @@ def _read(path: Path) -> object:
         raise JobError(
             f"world file {path.name} extends {base.stem!r}, which does not exist; give one of {', '.join(world_ids())}"
         )
-    return _overlay(_read(base), content)
+    more = content.pop("more_accounts", [])
+    below = _read(base)
+    if more and isinstance(below, dict):
+        below = below | {"accounts": [*below["accounts"], *more]}
+    return _overlay(below, content)
 
 
 def _overlay(below: object, above: object) -> object:
