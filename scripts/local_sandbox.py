@@ -98,10 +98,12 @@ class LocalSandbox:
         """
         endpoint = self.endpoint
         hosts = {"Google Ads": endpoint["host"], "outcomes": urlsplit(endpoint["outcomes_url"]).hostname}
+        hosts |= {name: urlsplit(url).hostname for name, url in endpoint["platforms"].items()}
         for what, host in hosts.items():
             if host not in _LOOPBACK:
                 raise NotLoopbackError(f"{what} is at {host!r}; the local loop applies changes only to a sandbox on loopback")
-        return {
+        return {f"AELP2_{name.upper()}_ENDPOINT": url for name, url in endpoint["platforms"].items()} | {
+            "AELP2_CREDENTIALS_DIR": endpoint["credentials_dir"],
             "AELP2_GOOGLE_ADS_ENDPOINT": endpoint["google_ads_endpoint"],
             "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
             "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": str(endpoint["login_customer_id"]),

@@ -49,7 +49,7 @@ class Credentials:
         if not self._secrets_file.exists():
             self._make()
         kept = json.loads(self._secrets_file.read_text(encoding="utf-8"))
-        self._token_key = bytes.fromhex(kept["token_key"])
+        self.token_key = bytes.fromhex(kept["token_key"])
         self.developer_token: str = kept["developer_token"]
         self._public_key: str = kept["public_key"]
         self.admin_token = self.admin_token_file.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ class Credentials:
         return f"ya29.{body}.{self._sign(body)}"
 
     def _sign(self, body: str) -> str:
-        return hmac.new(self._token_key, body.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self.token_key, body.encode(), hashlib.sha256).hexdigest()
 
     def check_call(self, metadata: Mapping[str, Any]) -> None:
         """Bearer token and developer token of a call.

@@ -21,6 +21,10 @@ Kind = Literal[
     "sunset_version",
     "lost_response",
     "delay",
+    "throttle",
+    "expired_token",
+    "half_page",
+    "unknown_enum",
 ]
 METHODS = ("search", "search_stream", "mutate")
 
@@ -34,11 +38,12 @@ class Fault:
     skip: int = 0  # matching calls to let pass first
     method: str | None = None  # one of METHODS
     customer_id: str | None = None
+    platform: str | None = None  # only this one's API; unset: Google Ads alone
     budget_id: int | None = None  # partial_failure: the budget whose operation fails
     ad_id: int | None = None  # partial_failure: the ad whose operation fails, in place of a budget
     version: str | None = None  # sunset_version
-    resource: str | None = None  # only queries FROM this resource
-    retry_delay_seconds: float = 5.0  # quota
+    resource: str | None = None  # only queries FROM this resource, or this path of an HTTP API
+    retry_delay_seconds: float = 5.0  # quota, throttle
     seconds: float = 1.0  # delay
     error: str = "database_error.CONCURRENT_MODIFICATION"  # partial_failure: <ErrorCode field>.<enum value>
     include_validate_only: bool = False  # whether validate-only mutates are hit too
@@ -78,6 +83,7 @@ class Call:
     version: str
     validate_only: bool = False
     resource: str | None = None
+    platform: str = "google_ads"
 
 
 def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None = None, ad_id: int | None = None) -> Fault | None:
@@ -91,6 +97,7 @@ def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None =
             (fault.method, call.method),
             (fault.customer_id, call.customer_id),
             (fault.version, call.version),
+            (fault.platform or "google_ads", call.platform),
             (fault.resource, call.resource),
             (fault.budget_id, budget_id),
             (fault.ad_id, ad_id),
@@ -107,7 +114,7 @@ def take(faults: list[Fault], kind: Kind, call: Call, *, budget_id: int | None =
     return None
 
 
-def _hold(faults: list[Fault], delay: Fault) -> None:
+def hold(faults: list[Fault], delay: Fault) -> None:
     """Wait as long as ``delay`` says, or until it is cleared: so a test can let a held call go at the moment it wants."""
     deadline = time.monotonic() + delay.seconds
     while time.monotonic() < deadline and any(fault is delay for fault in list(faults)):
@@ -122,7 +129,7 @@ def raise_before(faults: list[Fault], lock: AbstractContextManager[object], call
             return take(faults, kind, call)
 
     if delay := hit("delay"):
-        _hold(faults, delay)
+        hold(faults, delay)
     if fault := hit("quota"):
         wait = fault.retry_delay_seconds
         message = f"Too many requests. Retry in {wait:g} seconds."

@@ -40,13 +40,19 @@ def environment(endpoint: dict[str, Any]) -> dict[str, str]:
     """Variables that point a job at the sandbox described by an ``endpoint.json``."""
     names = {"AELP2_GA4_EXPORT": "ga4_export", "AELP2_SERVER_EVENTS": "server_events", "AELP2_EXPERIMENTS": "experiments"}
     website = {variable: endpoint[name] for variable, name in names.items() if endpoint.get(name)}
-    return website | {
-        "AELP2_GOOGLE_ADS_ENDPOINT": endpoint["google_ads_endpoint"],
-        "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
-        "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": endpoint["login_customer_id"],
-        "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
-        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": endpoint["ca_file"],
-    }
+    endpoints = {f"AELP2_{name.upper()}_ENDPOINT": url for name, url in endpoint["platforms"].items()}
+    return (
+        website
+        | endpoints
+        | {
+            "AELP2_CREDENTIALS_DIR": endpoint["credentials_dir"],
+            "AELP2_GOOGLE_ADS_ENDPOINT": endpoint["google_ads_endpoint"],
+            "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
+            "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": endpoint["login_customer_id"],
+            "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": endpoint["ca_file"],
+        }
+    )
 
 
 @contextmanager

@@ -12,6 +12,9 @@ import click
 
 from tasks.core.errors import Refused
 from tasks.lab.admin_server import AdminServer
+from tasks.lab.apis import APIS
+from tasks.lab.apis.server import PlatformServer
+from tasks.lab.apis.tokens import Tokens, write_platform_credentials
 from tasks.lab.credentials import Credentials
 from tasks.lab.files import write_private
 from tasks.lab.google_ads_server import GoogleAdsServer
@@ -51,18 +54,26 @@ def serve(
         admin = AdminServer(sandbox, credentials, admin_port)
         credentials.write_client_files(f"{admin.url}/token", world.manager.id)
         threading.Thread(target=admin.serve_forever, name="admin", daemon=True).start()
+        platforms = PlatformServer(sandbox, Tokens(credentials), [api() for api in APIS])
+        write_platform_credentials(state_dir, platforms.context.tokens)
+        threading.Thread(target=platforms.serve_forever, name="platforms", daemon=True).start()
         server, bound = GoogleAdsServer(sandbox, credentials).start(
             port, credentials.key_file.read_bytes(), credentials.ca_file.read_bytes()
         )
-        write_private(endpoint_file, json.dumps(_endpoint(sandbox, credentials, admin, bound), indent=1))
+        endpoint = _endpoint(sandbox, credentials, admin, bound) | {
+            "platforms": {name: f"{platforms.url}/{name}" for name in platforms.apis},
+            "credentials_dir": str((state_dir / "credentials").resolve()),
+        }
+        write_private(endpoint_file, json.dumps(endpoint, indent=1))
         click.echo(
             f"sandbox ready: world {world.id}, today {sandbox.today}, Google Ads on localhost:{bound}, admin on {admin.url}"
         )
         stop.wait()
         endpoint_file.unlink(missing_ok=True)
         server.stop(grace=1).wait()
-        admin.shutdown()
-        admin.server_close()
+        for http in (platforms, admin):
+            http.shutdown()
+            http.server_close()
 
 
 def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, port: int) -> dict[str, object]:

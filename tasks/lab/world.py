@@ -275,7 +275,7 @@ def world_ids() -> list[str]:
 
 
 def _read(path: Path) -> object:
-    """The file's content; ``extends: <world id>`` lays its keys over those of another world, ``more_accounts`` adds to its own."""
+    """The file's content; ``extends: <world id>`` lays its keys over another world's, ``more_accounts`` adds to its accounts."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or "extends" not in content:
         return content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import JobError
 from tasks.platforms.base import Platform
@@ -12,18 +12,25 @@ from tasks.platforms.base import Platform
 if TYPE_CHECKING:
     from tasks.core.settings import Settings
 
-__all__ = ["ADAPTERS", "Platform", "open_platform"]
+__all__ = ["ADAPTERS", "Platform", "adapter_of", "open_platform"]
 
-# Platform → its adapter. Adding a platform: one line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
+# Platform → its adapter. Adding one: a line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
 ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
+    "reddit": "tasks.platforms.reddit:RedditPlatform",
 }
 
 
 def open_platform(name: str, settings: Settings, *, brand_terms: Sequence[str] = ()) -> Platform:
     """The adapter of platform ``name``; JobError if there is none. Nothing is dialled yet."""
+    made: Platform = adapter_of(name)(settings, brand_terms=brand_terms)
+    return made
+
+
+def adapter_of(name: str) -> type[Any]:
+    """The class of the adapter of platform ``name``, for what it says without being opened; JobError if there is none."""
     if name not in ADAPTERS:
         raise JobError(f"unknown platform {name!r}; known: {', '.join(ADAPTERS)}")
     module, _, adapter = ADAPTERS[name].partition(":")
-    made: Platform = getattr(import_module(module), adapter)(settings, brand_terms=brand_terms)
+    made: type[Any] = getattr(import_module(module), adapter)
     return made

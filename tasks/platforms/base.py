@@ -34,6 +34,17 @@ class Account:
 
 
 @dataclass(frozen=True)
+class CredentialField:
+    """What an adapter must be told to sign in: ``help`` says where a person finds it, ``env`` which variable may hold it."""
+
+    name: str
+    help: str
+    is_secret: bool
+    required: bool
+    env: str
+
+
+@dataclass(frozen=True)
 class Access:
     """What the credentials may do, as the platform's own API says it.
 
@@ -195,6 +206,7 @@ class Platform(Protocol):
     name: str
     api_version: str
     restatement_days: int
+    keeps_change_log: bool  # False: read_changes tells nothing, and edits by others are seen in daily snapshots alone
 
     def check_access(self) -> Access:
         """What the credentials may do. CallError if they are wrong (kind SIGN_IN) or have run out (EXPIRED)."""
@@ -216,7 +228,10 @@ class Platform(Protocol):
         """Enable and pause ads in one call with partial failure; ``validate_only`` checks and changes nothing."""
 
     def read_changes(self, account_id: str, since: datetime) -> list[AccountChange]:
-        """Changes of budgets, campaigns, ad groups and ads since ``since`` (at most 30 days back), oldest first."""
+        """Changes of budgets, campaigns, ad groups and ads since ``since`` (at most 30 days back), oldest first.
+
+        Empty where the platform keeps no log.
+        """
 
     def create_skeleton(self, account_id: str, skeleton: Skeleton, *, validate_only: bool) -> SkeletonReceipt:
         """Make what is missing of a paused campaign, ad group and ad; what bears the label already is left as it is.

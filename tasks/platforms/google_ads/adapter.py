@@ -65,6 +65,7 @@ class GoogleAdsPlatform:
     name = "google_ads"
     api_version = API_VERSION
     restatement_days = 30
+    keeps_change_log = True
 
     def __init__(self, settings: Settings, *, brand_terms: Sequence[str] = (), retries: calls.RetryPolicy | None = None) -> None:
         self._settings = settings
