@@ -171,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
                 ],
                 "changes": [vars(event) for event in sandbox.events],
                 "restatements": [vars(restatement) for restatement in sandbox.restatements],
+                "created": [vars(made) for made in sandbox.made],
             }
         return HTTPStatus.OK, state
 

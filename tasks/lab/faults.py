@@ -25,6 +25,7 @@ Kind = Literal[
     "expired_token",
     "half_page",
     "unknown_enum",
+    "small_pages",
 ]
 METHODS = ("search", "search_stream", "mutate")
 

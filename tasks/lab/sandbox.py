@@ -11,7 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EntityKind = Literal["budget", "campaign", "ad"]
 API_USER = "aelp2@example.test"
 WEB_USER = "media.buyer@example.test"
+FIRST_MADE_ID = 8_000_000_001
 MORNING = time(5, 30, tzinfo=UTC)  # the same calendar day from New York to Tokyo
 
 
@@ -43,6 +44,22 @@ class ChangeEvent:
     new: int
     client_type: str
     user_email: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """Something created through an API: it can be read, switched on and off, and delivers nothing.
+
+    ``fields`` are what the platform was told, in its own words, with ``name`` among them.
+    """
+
+    platform: str
+    account_id: str
+    kind: str  # campaign, adgroup, ad, budget …
+    id: int
+    parent_id: str
+    fields: dict[str, Any]
+    is_enabled: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,7 @@ class Sandbox:
         self.advanced_days = 0
         self.events: list[ChangeEvent] = []
         self.restatements: list[Restatement] = []
+        self.made: list[Made] = []
         self.faults: list[Fault] = []
         self.requests: deque[dict[str, object]] = deque(maxlen=2000)
         self._request_count = 0
@@ -110,6 +128,8 @@ class Sandbox:
 
     def current(self, kind: EntityKind, entity: int) -> int:
         """Micros of a budget, 1 or 0 for an enabled or paused campaign or ad."""
+        if (own := self._made(kind, entity)) is not None:
+            return int(own.is_enabled)
         layout, today = self.market.layout, self.today_index
         if kind == "budget":
             return int(self.market.budgets_on(today)[layout.budget_index[entity]])
@@ -124,8 +144,27 @@ class Sandbox:
                 if old == value:
                     continue
                 self.events.append(ChangeEvent(self.now.isoformat(), kind, entity, old, value, client_type, user))
-                self.market.apply(Change(self.today_index, kind, entity, value))
+                if (own := self._made(kind, entity)) is not None:
+                    self.made[self.made.index(own)] = replace(own, is_enabled=bool(value))
+                else:
+                    self.market.apply(Change(self.today_index, kind, entity, value))
             self._changed()
+
+    def create(self, platform: str, account_id: str, kind: str, parent_id: str, fields: dict[str, Any]) -> int:
+        """Make something, switched off; its id. It survives a restart."""
+        with self.lock:
+            number = FIRST_MADE_ID + len(self.made)
+            self.made.append(Made(platform, account_id, kind, number, parent_id, fields))
+            self._changed()
+            return number
+
+    def created(self, platform: str, account_id: str, kind: str) -> list[Made]:
+        """What was made of one kind in an account, oldest first."""
+        wanted = (platform, account_id, kind)
+        return [made for made in self.made if (made.platform, made.account_id, made.kind) == wanted]
+
+    def _made(self, kind: str, entity: int) -> Made | None:
+        return next((made for made in self.made if (made.kind, made.id) == (kind, entity)), None)
 
     def past_events(self) -> list[ChangeEvent]:
         """Budget changes that the buyer made in the last 30 days of history, oldest first."""
@@ -215,6 +254,7 @@ class Sandbox:
             "changes": [asdict(change) for change in self.market.changes],
             "events": [asdict(event) for event in self.events],
             "restatements": [asdict(restatement) for restatement in self.restatements],
+            "created": [asdict(made) for made in self.made],
             "faults": [fault.to_json() for fault in self.faults],
         }
         write_private(self.state_file, json.dumps(state, indent=1))
@@ -230,4 +270,5 @@ class Sandbox:
         self.market.changes.extend(Change(**change) for change in state["changes"])
         self.events = [ChangeEvent(**event) for event in state["events"]]
         self.restatements = [Restatement(**restatement) for restatement in state["restatements"]]
+        self.made = [Made(**made) for made in state.get("created", [])]
         self.faults = [fault_from_json(fault) for fault in state["faults"]]

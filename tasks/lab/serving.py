@@ -13,8 +13,8 @@ import click
 from tasks.core.errors import Refused
 from tasks.lab.admin_server import AdminServer
 from tasks.lab.apis import APIS
-from tasks.lab.apis.server import PlatformServer
-from tasks.lab.apis.tokens import Tokens, write_platform_credentials
+from tasks.lab.apis.server import PlatformServer, write_platform_credentials
+from tasks.lab.apis.tokens import Tokens
 from tasks.lab.credentials import Credentials
 from tasks.lab.files import write_private
 from tasks.lab.google_ads_server import GoogleAdsServer
@@ -55,7 +55,7 @@ def serve(
         credentials.write_client_files(f"{admin.url}/token", world.manager.id)
         threading.Thread(target=admin.serve_forever, name="admin", daemon=True).start()
         platforms = PlatformServer(sandbox, Tokens(credentials), [api() for api in APIS])
-        write_platform_credentials(state_dir, platforms.context.tokens)
+        write_platform_credentials(state_dir, platforms)
         threading.Thread(target=platforms.serve_forever, name="platforms", daemon=True).start()
         server, bound = GoogleAdsServer(sandbox, credentials).start(
             port, credentials.key_file.read_bytes(), credentials.ca_file.read_bytes()

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from tasks.platforms.base import Access, Account, AdStatus, CredentialField, Receipt, RowOutcome
+from tasks.platforms.base import Access, Account, AdStatus, CredentialField, Receipt, RowOutcome, Skeleton, SkeletonReceipt
 from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.columns import Column, frame_of
 from tasks.platforms.credentials import read_credentials
@@ -259,6 +259,29 @@ class RedditPlatform(HttpPlatform):
             return str(error)
         return None
 
+    def create_skeleton(self, account_id: str, skeleton: Skeleton, *, validate_only: bool) -> SkeletonReceipt:
+        """See :class:`tasks.platforms.base.Platform`. The API cannot validate only: it is looked up what is there."""
+        there = {e.kind: e.id for e in self._entities(account_id) if e.name == skeleton.label}
+        made: dict[str, str | None] = {kind: there.get(kind) for _, kind, _ in _LISTS}
+        created = []
+        for path, kind, parent in _LISTS:
+            if made[kind] is None and not validate_only:
+                body = self._skeleton_fields(skeleton, kind) | ({_PARENT_KEYS[parent]: made[parent]} if parent else {})
+                target = f"/ad_accounts/{account_id}/{path}"
+                answer = self._api.mutate(f"account {account_id}, new {kind}", "POST", target, json={"data": body})
+                made[kind] = answer["data"]["id"]
+                created.append(kind)
+        return SkeletonReceipt(made["campaign"], made["adgroup"], made["ad"], tuple(created), self._api.request_id)
+
+    def _skeleton_fields(self, skeleton: Skeleton, kind: str) -> dict[str, object]:
+        common: dict[str, object] = {"name": skeleton.label, "configured_status": "PAUSED"}
+        if kind == "campaign":
+            goal = {"goal_type": "DAILY_SPEND", "goal_value": skeleton.daily_budget_micros}
+            return common | {"objective": "CONVERSIONS"} | goal
+        if kind == "adgroup":
+            return common | {"bid_strategy": "BIDLESS", "goal_type": "DAILY_SPEND", "optimization_goal": "PAGE_VISIT"}
+        return common | {"click_url": skeleton.landing_url}
+
 
 def _midnight(day: date, zone: ZoneInfo) -> str:
     """The instant at which ``day`` begins in ``zone``, in UTC: days of 23 and 25 hours come out right."""
@@ -268,31 +291,33 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
 def _judge(response: requests.Response) -> HttpFailure | None:
     if response.status_code < 400:
         return None
-    error = response.json().get("error", {})
-    message, status = str(error.get("message", "")), response.status_code
+    error, status = response.json().get("error", {}), response.status_code
+    message = str(error.get("message", ""))
     kind = {401: Kind.SIGN_IN, 403: Kind.PERMISSION, 410: Kind.VERSION, 429: Kind.QUOTA}.get(status, Kind.REQUEST)
     if status == 401 and "expired" in message:
         kind = Kind.EXPIRED
     if status >= 500:
         kind = Kind.PASSING
+    return _failure(response, kind, str(error.get("code", status)), message)
+
+
+def _judge_token(response: requests.Response) -> HttpFailure | None:
+    """Answers of the token endpoint, RFC 6749 §5.2; its limits are told as everywhere."""
+    if response.status_code < 400 or response.status_code == 429:
+        return None if response.status_code < 400 else _failure(response, Kind.QUOTA, "429", "too many sign-ins")
+    code = str(response.json().get("error", response.status_code))
+    kind = Kind.EXPIRED if code == "invalid_grant" else Kind.SIGN_IN
+    return _failure(response, kind, code, str(response.json().get("error_description", "sign-in refused")))
+
+
+def _failure(response: requests.Response, kind: Kind, code: str, message: str) -> HttpFailure:
     reset = response.headers.get("X-RateLimit-Reset")
     return HttpFailure(
         platform="reddit",
         kind=kind,
-        status=status,
-        code=str(error.get("code", status)),
+        status=response.status_code,
+        code=code,
         message=message,
         request_id=response.headers.get("X-Request-Id", ""),
         retry_seconds=float(reset) if kind is Kind.QUOTA and reset else None,
-    )
-
-
-def _judge_token(response: requests.Response) -> HttpFailure | None:
-    """Answers of the token endpoint, RFC 6749 §5.2."""
-    if response.status_code < 400:
-        return None
-    code = str(response.json().get("error", response.status_code))
-    kind = Kind.EXPIRED if code == "invalid_grant" else Kind.QUOTA if response.status_code == 429 else Kind.SIGN_IN
-    return HttpFailure(
-        "reddit", kind, response.status_code, code, str(response.json().get("error_description", "sign-in refused"))
     )

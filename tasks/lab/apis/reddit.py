@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tasks.lab.apis.server import Context, Request, Response, page
-from tasks.lab.apis.tokens import Standing
+from tasks.lab.apis.tokens import Standing, Tokens
 from tasks.lab.apis.view import AccountView, Fact, Level, Node
 from tasks.lab.sandbox import API_USER
 
@@ -26,6 +26,11 @@ class RedditApi:
     """See the module."""
 
     platform = "reddit"
+
+    def credentials(self, tokens: Tokens, standing: Standing) -> dict[str, str]:
+        """An application and a refresh token."""
+        named = {"client_id": "client-id", "client_secret": "client-secret", "refresh_token": f"refresh-{standing}"}
+        return {field: tokens.secret(self.platform, purpose) for field, purpose in named.items()}
 
     def throttled(self, seconds: float) -> Response:
         """429 with the seconds until the window ends."""
@@ -58,6 +63,8 @@ class RedditApi:
         view = context.view(parts[1], self.platform) if parts[0] == "ad_accounts" and len(parts) == 3 else None
         if view is None:
             return _error(404, f"Not found: {request.path}")
+        if request.method == "POST" and parts[2] in _LISTS:
+            return _create(request, context, view, parts[2], may_edit=standing == "good")
         if parts[2] == "reports" and request.method == "POST":
             return _report(request, view)
         if parts[2] in _LISTS:
@@ -106,6 +113,7 @@ def _status(node: Node) -> str:
 
 
 def _entities(view: AccountView, kind: str) -> Iterator[dict[str, Any]]:
+    clicks = {str(m.id): m.fields["click_url"] for m in view.sandbox.created(RedditApi.platform, view.account.id, "ad")}
     nodes = {"campaigns": view.campaigns, "ad_groups": view.ad_groups, "ads": view.ads}[kind]()
     for node in nodes:
         entity: dict[str, Any] = {"id": node.id, "ad_account_id": view.account.id, "name": node.name}
@@ -120,8 +128,32 @@ def _entities(view: AccountView, kind: str) -> Iterator[dict[str, Any]]:
         else:
             entity["campaign_id"] = node.campaign_id
         if kind == "ads":
-            entity |= {"ad_group_id": node.parent_id, "post_id": f"t3_{node.id}"}
+            entity |= {"ad_group_id": node.parent_id, "post_id": f"t3_{node.id}", "click_url": clicks.get(node.id)}
         yield entity
+
+
+def _create(request: Request, context: Context, view: AccountView, path: str, *, may_edit: bool) -> Response:
+    """A campaign, ad group or ad. It starts as it is told to; what the product makes is paused."""
+    if not may_edit:
+        return _error(403, "Insufficient scope: adsedit is required")
+    asked = request.json().get("data", {})
+    kind, parent = {"campaigns": ("campaign", None), "ad_groups": ("adgroup", "campaign_id"), "ads": ("ad", "ad_group_id")}[path]
+    needed = {
+        "campaign": ("name", "objective", "goal_value"),
+        "adgroup": ("name", "campaign_id"),
+        "ad": ("name", "ad_group_id", "click_url"),
+    }
+    missing = [name for name in (*needed[kind], "configured_status") if not asked.get(name)]
+    if missing:
+        return _error(400, f"Missing fields: {', '.join(missing)}")
+    if asked["configured_status"] != "PAUSED":
+        return _error(400, "This sandbox makes paused entities only")
+    above = {"adgroup": view.campaigns, "ad": view.ad_groups}.get(kind, list)()
+    if parent and asked[parent] not in {node.id for node in above}:
+        return _error(400, f"{parent} {asked[parent]} not found")
+    fields = asked | ({"budget_micros": asked["goal_value"]} if kind == "campaign" else {})
+    made = context.sandbox.create(RedditApi.platform, view.account.id, kind, asked[parent] if parent else "", fields)
+    return Response(201, {"data": asked | {"id": str(made)}}, mutated=True)
 
 
 def _paged(request: Request, rows: list[dict[str, Any]]) -> Response:

@@ -1,24 +1,29 @@
 """One HTTP server for all of them: ``http://127.0.0.1:PORT/<platform>/…``. Each platform answers in its own words.
 
 Faults (``POST /faults`` of the admin side, with ``"platform"``): ``throttle``, ``expired_token``, ``unavailable``, ``half_page``,
-``duplicate_page``, ``unknown_enum``, ``lost_response``, ``delay``.
+``duplicate_page``, ``unknown_enum``, ``small_pages``, ``lost_response``, ``delay``.
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
+import yaml
 
-from tasks.lab.apis.tokens import Tokens
+from tasks.lab.apis.tokens import Standing, Tokens
 from tasks.lab.apis.view import AccountView
 from tasks.lab.cube import Cube, build_cube
 from tasks.lab.faults import Call, Kind, hold, take
+from tasks.lab.files import write_private
 from tasks.lab.sandbox import Sandbox
+
+SMALL_PAGE = 7
 
 log = structlog.get_logger(source=__name__)
 
@@ -35,6 +40,7 @@ class Request:
     body: bytes
     duplicate_rows: bool = False  # the page must hold a row twice
     unknown_enum: bool = False  # a status on the page must be one nobody knows
+    small_pages: bool = False  # pages are cut to SMALL_PAGE rows, whatever is asked
 
     def json(self) -> Any:
         """The decoded body."""
@@ -59,6 +65,9 @@ class Api(Protocol):
     """One platform."""
 
     platform: str
+
+    def credentials(self, tokens: Tokens, standing: Standing) -> dict[str, str]:
+        """What its adapter signs in with, as good as ``standing`` says."""
 
     def answer(self, request: Request, context: "Context") -> Response:
         """The platform's answer to a call whose faults have been dealt with."""
@@ -125,8 +134,11 @@ class PlatformServer(ThreadingHTTPServer):
             return api.expired(), Hit()
         if hit("unavailable"):
             return Response(503, b"<html><body>Service Unavailable</body></html>", {"Content-Type": "text/html"}), Hit()
-        changed = Request(
-            **{**vars(request), "duplicate_rows": bool(hit("duplicate_page")), "unknown_enum": bool(hit("unknown_enum"))}
+        changed = replace(
+            request,
+            duplicate_rows=hit("duplicate_page") is not None,
+            unknown_enum=hit("unknown_enum") is not None,
+            small_pages=hit("small_pages") is not None,
         )
         with sandbox.lock:
             response = api.answer(changed, self.context)
@@ -199,6 +211,7 @@ def page[T](rows: list[T], start: int, size: int, request: Request, broken: Call
 
     ``broken`` gives a row with a status that nobody knows.
     """
+    size = min(size, SMALL_PAGE) if request.small_pages else size
     part = rows[start : start + size]
     if request.duplicate_rows and part:
         part = [part[0], *part]
@@ -206,3 +219,13 @@ def page[T](rows: list[T], start: int, size: int, request: Request, broken: Call
         part = [broken(part[0]), *part[1:]]
     following = start + size
     return part, following if following < len(rows) else None
+
+
+def write_platform_credentials(state_dir: Path, server: PlatformServer) -> None:
+    """The files that the adapters read: good ones in ``credentials``, the others beside it in folders of their standing."""
+    folders: dict[Standing, str] = {"good": "credentials", "expired": "credentials_expired", "limited": "credentials_limited"}
+    for standing, name in folders.items():
+        folder = state_dir / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for platform, api in server.apis.items():
+            write_private(folder / f"{platform}.yaml", yaml.safe_dump(api.credentials(server.context.tokens, standing)))

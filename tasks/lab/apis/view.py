@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.lab.cube import Cube
 from tasks.lab.layout import Unit
-from tasks.lab.sandbox import Sandbox
+from tasks.lab.sandbox import Made, Sandbox
 from tasks.lab.world import Account, Campaign
 
 Level = Literal["account", "campaign", "adgroup", "ad"]
@@ -71,19 +71,21 @@ class AccountView:
 
     def campaigns(self) -> list[Node]:
         """The account's campaigns."""
-        return [
+        own = [
             Node(str(c.id), self.account.id, str(c.id), c.name, bool(self.sandbox.current("campaign", c.id)))
             for c in self.account.campaigns
         ]
+        return own + [Node(str(m.id), self.account.id, str(m.id), m.fields["name"], m.is_enabled) for m in self._made("campaign")]
 
     def ad_groups(self) -> list[Node]:
         """Ad groups (ad sets, line items) of these; they are always on."""
         groups = {u.ad_group_id: u.campaign for u in self._units()}
-        return [Node(str(g), str(c.id), str(c.id), f"{c.name} | Group {g % 100}", is_enabled=True) for g, c in groups.items()]
+        own = [Node(str(g), str(c.id), str(c.id), f"{c.name} | Group {g % 100}", is_enabled=True) for g, c in groups.items()]
+        return own + [Node(str(m.id), m.parent_id, m.parent_id, m.fields["name"], m.is_enabled) for m in self._made("adgroup")]
 
     def ads(self) -> list[Node]:
         """Ads of these."""
-        return [
+        own = [
             Node(
                 str(u.ad_id),
                 str(u.ad_group_id),
@@ -93,6 +95,14 @@ class AccountView:
             )
             for u in self._units()
         ]
+        campaign_of = {str(m.id): m.parent_id for m in self._made("adgroup")}
+        return own + [
+            Node(str(m.id), m.parent_id, campaign_of.get(m.parent_id, ""), m.fields["name"], m.is_enabled)
+            for m in self._made("ad")
+        ]
+
+    def _made(self, kind: str) -> list[Made]:
+        return self.sandbox.created(self.account.platform, self.account.id, kind)
 
     def campaign(self, campaign_id: str) -> Campaign:
         """The world's campaign of this id; KeyError if the account has none."""
@@ -100,6 +110,9 @@ class AccountView:
 
     def budget_micros(self, campaign_id: str) -> int:
         """Daily budget of a campaign now."""
+        made = {str(m.id): m.fields["budget_micros"] for m in self._made("campaign")}
+        if campaign_id in made:
+            return int(made[campaign_id])
         return self.sandbox.current("budget", self.campaign(campaign_id).budget)
 
     def facts(

@@ -1,0 +1,40 @@
+"""Every adapter passes every case, and an adapter that is wrong does not."""
+
+from collections.abc import Callable
+
+import pytest
+from conformance_bench import Bench
+from conformance_cases import CASES
+
+from tasks.platforms import ADAPTERS
+
+pytestmark = pytest.mark.slow
+BenchOf = Callable[[str, str], Bench]
+# What a case needs that a platform's own protocol does not have.
+NOT_THERE: dict[tuple[str, str], str] = {}
+
+
+@pytest.mark.parametrize("platform", ADAPTERS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_adapter_passes(platform: str, name: str, bench_of: BenchOf) -> None:
+    """See the case."""
+    if why := NOT_THERE.get((platform, name)):
+        pytest.skip(why)
+    CASES[name](bench_of(ADAPTERS[platform], platform))
+
+
+def test_a_broken_adapter_fails_at_least_eight_cases(bench_of: BenchOf) -> None:
+    """Each defect of broken.py is one that real connectors have had; the suite must see them."""
+    bench = bench_of("broken:BrokenPlatform", "reddit")
+    failed = {name for name, case in CASES.items() if _fails(case, bench)}
+    assert len(failed) >= 8, sorted(failed)
+
+
+def _fails(case: Callable[[Bench], None], bench: Bench) -> bool:
+    try:
+        case(bench)
+    except AssertionError:
+        return True
+    finally:
+        bench.running.admin.clear_faults()
+    return False
