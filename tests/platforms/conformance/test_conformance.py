@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from broken import SEEN_BY
 from conformance_bench import Bench
 from conformance_cases import CASES
 
@@ -23,8 +24,15 @@ def test_the_adapter_passes(platform: str, name: str, bench_of: BenchOf) -> None
     CASES[name](bench_of(ADAPTERS[platform], platform))
 
 
+@pytest.mark.parametrize("defect", SEEN_BY, ids=lambda d: d.__name__)
+def test_the_case_made_for_a_defect_sees_it(defect: type, bench_of: BenchOf) -> None:
+    """One thing wrong and nothing else: its case goes red."""
+    bench = bench_of(f"broken:{defect.__name__}", "reddit")
+    assert _fails(CASES[SEEN_BY[defect]], bench), defect.__doc__
+
+
 def test_a_broken_adapter_fails_at_least_eight_cases(bench_of: BenchOf) -> None:
-    """Each defect of broken.py is one that real connectors have had; the suite must see them."""
+    """All defects at once."""
     bench = bench_of("broken:BrokenPlatform", "reddit")
     failed = {name for name, case in CASES.items() if _fails(case, bench)}
     assert len(failed) >= 8, sorted(failed)
