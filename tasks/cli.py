@@ -55,15 +55,18 @@ _LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
 JOBS: dict[str, Job] = {
     "ingest-ads": Job(
         "tasks.ingest.ingest_ads",
-        "Load the restatement window of every ad account below the manager account.",
+        "Load the restatement window of every ad account of a platform.",
         reads=(_SPEND, "control.ingest_runs"),
         writes=(
             "ads.ads_accounts",
             _SPEND,
             _ADS,
             _CRITERIA,
+            "ads.ads_action_performance",
+            "ads.ads_breakdown_performance",
             "ads.ads_conversion_action_stats",
             "ads.ads_change_events",
+            "ads.ads_entities",
             "ads.campaign_budgets",
             _STATUSES,
             "control.ingest_runs",

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import chain
 from zoneinfo import ZoneInfo
 
+from tasks.lab import catalog_assets
 from tasks.lab.criteria import MATCH_TYPES, Criterion
 from tasks.lab.layout import Unit
 from tasks.lab.sandbox import ChangeEvent, Sandbox
@@ -34,6 +35,10 @@ RESOURCES: dict[str, tuple[tuple[str, ...], bool]] = {
     "ad_group_criterion": (("ad_group_criterion", "ad_group", "campaign", "customer"), False),
     "keyword_view": (("keyword_view", "ad_group_criterion", "ad_group", "campaign", "customer"), True),
     "ad_group_audience_view": (("ad_group_audience_view", "ad_group_criterion", "ad_group", "campaign", "customer"), True),
+    "asset_group": (("asset_group", "campaign", "customer"), True),
+    "shared_set": (("shared_set", "customer"), False),
+    "campaign_shared_set": (("campaign_shared_set", "customer"), False),
+    "campaign_criterion": (("campaign_criterion", "campaign", "customer"), False),
     "conversion_action": (("conversion_action", "customer"), False),
     "change_event": (("change_event", "customer"), False),
 }
@@ -65,6 +70,10 @@ def attribute_names(sandbox: Sandbox) -> dict[str, frozenset[str]]:
         entities(sandbox, account.id, "campaign")[0].attributes,
         entities(sandbox, with_ads, "ad_group_ad")[0].attributes,
         *(_criterion(account.id, c) for c in sandbox.market.criteria.all),
+        catalog_assets.asset_group(account.id, account.campaigns[0]),
+        catalog_assets.negative_list(account.id),
+        catalog_assets.negative_list_use(account.id, account.campaigns[0]),
+        catalog_assets.negative_keyword(account.id, account.campaigns[0]),
         entities(sandbox, account.id, "conversion_action")[0].attributes,
         entities(sandbox, sandbox.world.manager.id, "customer_client")[0].attributes,
         _event(sandbox, account.id, 0, sample),
@@ -355,6 +364,31 @@ def _event(sandbox: Sandbox, customer_id: str, number: int, event: ChangeEvent) 
     }
 
 
+def _asset_group_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    account = account_of(sandbox, customer_id)
+    for campaign in account.campaigns if account else []:
+        if campaign.channel == "PMAX":
+            attributes = catalog_assets.asset_group(customer_id, campaign) | _campaign(sandbox, customer_id, campaign)
+            units = _units_where(sandbox, lambda u, id_=campaign.id: u.campaign.id == id_)  # type: ignore[misc]
+            yield Entity(attributes | _customer(sandbox, customer_id), units)
+
+
+def _shared_set_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    if catalog_assets.search_campaigns(account_of(sandbox, customer_id)):
+        yield Entity(catalog_assets.negative_list(customer_id) | _customer(sandbox, customer_id))
+
+
+def _campaign_shared_set_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    for campaign in catalog_assets.search_campaigns(account_of(sandbox, customer_id)):
+        yield Entity(catalog_assets.negative_list_use(customer_id, campaign) | _customer(sandbox, customer_id))
+
+
+def _campaign_criterion_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
+    for campaign in catalog_assets.search_campaigns(account_of(sandbox, customer_id)):
+        attributes = catalog_assets.negative_keyword(customer_id, campaign) | _campaign(sandbox, customer_id, campaign)
+        yield Entity(attributes | _customer(sandbox, customer_id))
+
+
 _MAKERS: dict[str, Callable[[Sandbox, str], Iterator[Entity]]] = {
     "customer": _customer_rows,
     "customer_client": _customer_client_rows,
@@ -365,6 +399,10 @@ _MAKERS: dict[str, Callable[[Sandbox, str], Iterator[Entity]]] = {
     "ad_group_criterion": _ad_group_criterion_rows,
     "keyword_view": _keyword_rows,
     "ad_group_audience_view": _audience_rows,
+    "asset_group": _asset_group_rows,
+    "shared_set": _shared_set_rows,
+    "campaign_shared_set": _campaign_shared_set_rows,
+    "campaign_criterion": _campaign_criterion_rows,
     "conversion_action": _action_rows,
     "change_event": _event_rows,
 }

@@ -4,7 +4,14 @@ import re
 
 from tasks.lab import catalog, gaql
 from tasks.lab.api_errors import query_error
-from tasks.lab.fields import CONVERSION_METRICS, CONVERSION_SEGMENTS, DELIVERY_METRICS, SHARE_METRICS, TIME_SEGMENTS
+from tasks.lab.fields import (
+    CONVERSION_METRICS,
+    CONVERSION_SEGMENTS,
+    DELIVERY_METRICS,
+    SHARE_METRICS,
+    TIME_SEGMENTS,
+    VIDEO_METRICS,
+)
 from tasks.lab.sandbox import Sandbox
 
 
@@ -41,7 +48,7 @@ def _check_field(sandbox: Sandbox, resource: str, name: str) -> None:
     prefixes, has_metrics = catalog.RESOURCES[resource]
     head = name.split(".", maxsplit=1)[0]
     if head in ("segments", "metrics"):
-        served = (*TIME_SEGMENTS, *CONVERSION_SEGMENTS, *CONVERSION_METRICS, *DELIVERY_METRICS, *SHARE_METRICS)
+        served = (*TIME_SEGMENTS, *CONVERSION_SEGMENTS, *CONVERSION_METRICS, *DELIVERY_METRICS, *SHARE_METRICS, *VIDEO_METRICS)
         if name not in served:
             raise query_error("UNRECOGNIZED_FIELD", f"Unrecognized field in the query: '{name}'.")
         if not has_metrics:
@@ -72,6 +79,9 @@ def _check_metrics(sandbox: Sandbox, customer_id: str, query: gaql.Query) -> Non
     if used & set(CONVERSION_SEGMENTS) and bad:
         message = f"Error in query: metric '{bad[0]}' cannot be combined with conversion segments."
         raise query_error("PROHIBITED_SEGMENT_WITH_METRIC_IN_SELECT_OR_WHERE_CLAUSE", message)
+    if set(VIDEO_METRICS) & set(metrics) and query.resource in catalog.CRITERION_VIEWS:
+        message = f"Error in query: video metrics cannot be selected from '{query.resource}' in this sandbox."
+        raise query_error("PROHIBITED_METRIC_IN_SELECT_OR_WHERE_CLAUSE", message)
     if set(SHARE_METRICS) & set(metrics) and query.resource not in ("campaign", "customer"):
         message = f"Error in query: impression share cannot be selected from '{query.resource}' in this sandbox."
         raise query_error("PROHIBITED_METRIC_IN_SELECT_OR_WHERE_CLAUSE", message)

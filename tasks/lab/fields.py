@@ -32,6 +32,8 @@ DELIVERY_METRICS = (
     "metrics.cost_per_conversion",
     "metrics.conversions_from_interactions_rate",
 )
+VIDEO_METRICS = ("metrics.video_trueview_views", "metrics.video_quartile_p100_rate")
+VIDEO_VIEW_SHARE, VIDEO_END_SHARE = 0.31, 0.08  # of impressions of an ad with a video
 SHARE_METRICS = (
     "metrics.search_impression_share",
     "metrics.search_budget_lost_impression_share",

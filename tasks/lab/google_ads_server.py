@@ -153,6 +153,8 @@ class GoogleAdsServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc shi
         query, rows = self._rows(request)
         batches = [rows[i : i + PAGE_ROWS] for i in range(0, len(rows), PAGE_ROWS)]
         with self._sandbox.lock:
+            if rows and take(self._sandbox.faults, "unknown_enum", call):
+                _give_unknown_status(rows[0])
             if batches and take(self._sandbox.faults, "duplicate_page", call):
                 batches.insert(1, batches[0])
             is_broken = take(self._sandbox.faults, "broken_stream", call) is not None
@@ -197,6 +199,13 @@ class GoogleAdsServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc shi
         if is_lost:
             raise ApiError("UNAVAILABLE", detail="Socket closed")
         return _mutate_response(self._sandbox, request, method, outcomes, request_id)
+
+
+def _give_unknown_status(row: Any) -> None:
+    """A status newer than the client's API version: a number that its enum does not name."""
+    for name in ("campaign", "ad_group", "ad_group_ad", "asset_group"):
+        if row.HasField(name) and getattr(row, name).status:
+            getattr(row, name).status = 999
 
 
 def _drained(items: Iterator[Any]) -> Iterator[Any]:

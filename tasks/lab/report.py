@@ -13,13 +13,22 @@ from tasks.lab import catalog, gaql
 from tasks.lab.api_errors import ApiError, Problem, query_error
 from tasks.lab.checks import check, matches
 from tasks.lab.cube import ACTIONS, Cube
-from tasks.lab.fields import CONVERSION_SEGMENTS, LAG_BUCKETS, MONEY_SCALE, SHARE_METRICS, TIME_SEGMENTS
+from tasks.lab.fields import (
+    CONVERSION_SEGMENTS,
+    LAG_BUCKETS,
+    MONEY_SCALE,
+    SHARE_METRICS,
+    TIME_SEGMENTS,
+    VIDEO_END_SHARE,
+    VIDEO_VIEW_SHARE,
+)
 from tasks.lab.layout import MAX_LAG_DAYS
 from tasks.lab.sandbox import Sandbox
 
 Row = dict[str, object]
 Array = NDArray[np.float64]
 
+VIDEO_CHANNELS = ("YOUTUBE", "DEMAND_GEN")
 _DAY_NAMES = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
@@ -178,7 +187,13 @@ def _segmented(
 
 
 def _scalar(name: str, value: Any) -> object:
-    if name in ("metrics.impressions", "metrics.clicks", "metrics.interactions", "metrics.cost_micros"):
+    if name in (
+        "metrics.impressions",
+        "metrics.clicks",
+        "metrics.interactions",
+        "metrics.cost_micros",
+        "metrics.video_trueview_views",
+    ):
         return int(value)
     return None if np.isnan(value) else float(value)
 
@@ -218,6 +233,10 @@ def _totals(
     purchases = cube.conversions["purchase"][:, :, lags].sum(axis=2) if "purchase" in actions else None
     value = zero if purchases is None else total(purchases * cube.order_micros, by_unit) / MONEY_SCALE
     tables["conversions_value"] = tables["all_conversions_value"] = value
+    if cube.impressions.shape[1] == layout.n_units:  # the parts of criteria show no video metrics
+        has_video = np.array([unit.campaign.channel in VIDEO_CHANNELS for unit in layout.units])
+        for name, share in (("video_trueview_views", VIDEO_VIEW_SHARE), ("video_ends", VIDEO_END_SHARE)):
+            tables[name] = total(np.floor(cube.impressions * has_video * share), by_unit)
     if wants_share:
         _share_totals(sandbox, cube, tables, total, by_campaign)
     return tables
@@ -226,7 +245,7 @@ def _totals(
 def _share_totals(sandbox: Sandbox, cube: Cube, tables: dict[str, Array], total: Any, by_campaign: Array) -> None:
     """Impressions of search campaigns, and those they were eligible for, missed by budget and by rank."""
     layout = sandbox.market.layout
-    is_search = np.array([catalog.CHANNEL_TYPES[c.channel] == "SEARCH" for c in layout.campaigns])
+    is_search = np.array([catalog.CHANNEL_TYPES.get(c.channel) == "SEARCH" for c in layout.campaigns])
     served = np.zeros((len(cube.impressions), layout.n_campaigns))
     np.add.at(served.T, layout.unit_campaign, cube.impressions.T)
     served = served * is_search
@@ -257,6 +276,7 @@ def _metric(name: str, tables: dict[str, Array]) -> Array:
         "average_cpc": ("cost_micros", "clicks"),
         "cost_per_conversion": ("cost_micros", "conversions"),
         "conversions_from_interactions_rate": ("conversions", "clicks"),
+        "video_quartile_p100_rate": ("video_ends", "impressions"),
     }
     if leaf in ratios:
         return ratio(*ratios[leaf])

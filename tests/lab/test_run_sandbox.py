@@ -44,8 +44,9 @@ def _wait_gone(path: Path) -> None:
 
 def test_nobody_else_can_read_what_it_writes(running: RunningSandbox) -> None:
     folder = Path(running.endpoint["ca_file"]).parent
-    private = [p for p in folder.iterdir() if p.name not in ("lock", "sandbox.log")]
-    assert {p.name: stat.S_IMODE(p.stat().st_mode) for p in private} == {p.name: 0o600 for p in private}
+    private = [p for p in folder.rglob("*") if p.name not in ("lock", "sandbox.log")]
+    wanted = {p: 0o700 if p.is_dir() else 0o600 for p in private}
+    assert {p: stat.S_IMODE(p.stat().st_mode) for p in private} == wanted
     expected = {"state.json", "google-ads.yaml", "server.key", "service_account_credentials.json", "admin.token"}
     assert expected <= {p.name for p in private}
 

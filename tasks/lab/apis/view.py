@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.lab.cube import Cube
+from tasks.lab.fields import VIDEO_END_SHARE, VIDEO_VIEW_SHARE
 from tasks.lab.layout import Unit
 from tasks.lab.sandbox import Made, Sandbox
 from tasks.lab.world import Account, Campaign
@@ -23,7 +24,6 @@ Ints = NDArray[np.int64]
 
 CENT = 10_000  # micros
 VIEW_SHARE = 4  # one of so many first-day conversions follows a view
-VIDEO_VIEW_SHARE, VIDEO_END_SHARE = 0.31, 0.08
 CLICK_WINDOWS = {"1d_click": 1, "7d_click": 7, "28d_click": 28, "30d_click": 30}
 VIEW_WINDOW = "1d_view"
 

@@ -25,7 +25,7 @@ from tasks.platforms.base import (
     RejectedRow,
     Reports,
 )
-from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, mutates, queries, reporting
+from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, entities, mutates, queries, reporting
 from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
@@ -49,6 +49,7 @@ _DAY_REPORTS = (
         ((queries.keyword_days, reporting.keyword_row), (queries.audience_days, reporting.audience_row)),
         reporting.CRITERION_COLUMNS,
     ),
+    ("ads.ads_breakdown_performance", ((queries.asset_group_days, reporting.asset_group_row),), reporting.ASSET_GROUP_COLUMNS),
     ("ads.ads_conversion_action_stats", ((queries.conversion_days, reporting.conversion_row),), reporting.CONVERSION_COLUMNS),
 )
 
@@ -164,6 +165,8 @@ class GoogleAdsPlatform:
             table = "ads.ad_statuses"
             shaped[table] = shape(table, self._ad_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
+            raw = entities.entity_frame(lambda query: self._rows(account.account_id, query), self._labels, run_date)
+            shaped[entities.TABLE], windows[entities.TABLE] = shape(entities.TABLE, raw, account, today, loaded_at), today
             self._add_changes(account, run_date, loaded_at, shaped, windows)
         rejected: list[RejectedRow] = [row for one in shaped.values() for row in one.rejected]
         return Reports(

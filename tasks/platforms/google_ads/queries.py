@@ -27,6 +27,42 @@ SELECT campaign.id, campaign.name, campaign.status, campaign.advertising_channel
 FROM campaign
 WHERE campaign.status != 'REMOVED'"""
 
+CAMPAIGN_ENTITIES = """
+SELECT campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type
+FROM campaign
+WHERE campaign.status != 'REMOVED'"""
+
+AD_GROUP_ENTITIES = """
+SELECT campaign.id, ad_group.id, ad_group.name, ad_group.status
+FROM ad_group
+WHERE ad_group.status != 'REMOVED'"""
+
+AD_ENTITIES = """
+SELECT ad_group.id, ad_group_ad.ad.id, ad_group_ad.ad.name, ad_group_ad.ad.type, ad_group_ad.status
+FROM ad_group_ad
+WHERE ad_group_ad.status != 'REMOVED'"""
+
+ASSET_GROUPS = """
+SELECT asset_group.id, asset_group.name, asset_group.status, asset_group.campaign
+FROM asset_group
+WHERE asset_group.status != 'REMOVED'"""
+
+NEGATIVE_LISTS = """
+SELECT shared_set.id, shared_set.name, shared_set.type, shared_set.status
+FROM shared_set
+WHERE shared_set.type IN ('NEGATIVE_KEYWORDS', 'NEGATIVE_PLACEMENTS') AND shared_set.status != 'REMOVED'"""
+
+NEGATIVE_LIST_USES = """
+SELECT campaign_shared_set.campaign, campaign_shared_set.shared_set, campaign_shared_set.status
+FROM campaign_shared_set
+WHERE campaign_shared_set.status != 'REMOVED'"""
+
+NEGATIVE_KEYWORDS = """
+SELECT campaign.id, campaign_criterion.criterion_id, campaign_criterion.keyword.text, campaign_criterion.keyword.match_type,
+  campaign_criterion.status
+FROM campaign_criterion
+WHERE campaign_criterion.negative = TRUE AND campaign_criterion.type = 'KEYWORD'"""
+
 
 def _days(start: date, end: date) -> str:
     return f"segments.date BETWEEN '{start.isoformat()}' AND '{end.isoformat()}'"
@@ -37,7 +73,8 @@ def campaign_days(start: date, end: date) -> str:
     return f"""
 SELECT segments.date, campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type,
   campaign.advertising_channel_sub_type, campaign.campaign_budget, customer.currency_code, metrics.impressions,
-  metrics.clicks, metrics.cost_micros, metrics.conversions, metrics.conversions_value, metrics.search_impression_share,
+  metrics.clicks, metrics.cost_micros, metrics.conversions, metrics.conversions_value, metrics.video_trueview_views,
+  metrics.video_quartile_p100_rate, metrics.search_impression_share,
   metrics.search_budget_lost_impression_share, metrics.search_rank_lost_impression_share
 FROM campaign
 WHERE {_days(start, end)}"""
@@ -49,7 +86,7 @@ def ad_days(start: date, end: date) -> str:
 SELECT segments.date, campaign.id, campaign.name, campaign.advertising_channel_type,
   campaign.advertising_channel_sub_type, ad_group.id, ad_group_ad.ad.id, ad_group_ad.ad.name, ad_group_ad.status,
   customer.currency_code, metrics.impressions, metrics.clicks, metrics.cost_micros, metrics.conversions,
-  metrics.conversions_value
+  metrics.conversions_value, metrics.video_trueview_views, metrics.video_quartile_p100_rate
 FROM ad_group_ad
 WHERE {_days(start, end)}"""
 
@@ -72,6 +109,15 @@ def keyword_days(start: date, end: date) -> str:
 def audience_days(start: date, end: date) -> str:
     """Delivery and results per audience of an ad group and day; who is in none of them is not in it."""
     return _criterion_days("ad_group_audience_view", "ad_group_criterion.display_name", start, end)
+
+
+def asset_group_days(start: date, end: date) -> str:
+    """Delivery and results per asset group of Performance Max and day."""
+    return f"""
+SELECT segments.date, asset_group.id, asset_group.campaign, metrics.impressions, metrics.clicks, metrics.cost_micros,
+  metrics.conversions, metrics.conversions_value
+FROM asset_group
+WHERE {_days(start, end)}"""
 
 
 def conversion_days(start: date, end: date) -> str:

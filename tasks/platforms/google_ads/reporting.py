@@ -54,6 +54,15 @@ def _numbers(metrics: Any) -> tuple[int, int, int, float, int]:
     return metrics.impressions, metrics.clicks, metrics.cost_micros, metrics.conversions, value
 
 
+def _video(metrics: Any, channel: str) -> tuple[int | None, int | None]:
+    """Views and views to the end; the API tells the latter as a share of impressions. Null where a channel shows no video."""
+    if channel not in _VIDEO_CHANNELS:
+        return None, None
+    return metrics.video_trueview_views, round(metrics.video_quartile_p100_rate * metrics.impressions)
+
+
+_VIDEO_CHANNELS = {"YOUTUBE", "DEMAND_GEN", "PMAX"}
+_VIDEO = ("video_views", "video_completions")
 _NUMBERS = ("impressions", "clicks", "cost_micros", "conversions", "revenue_micros")
 _SHARES = ("search_impression_share", "search_budget_lost_impression_share", "search_rank_lost_impression_share")
 
@@ -61,13 +70,17 @@ _SHARES = ("search_impression_share", "search_budget_lost_impression_share", "se
 def campaign_row(row: Row, labels: Labels) -> tuple[Any, ...]:
     """One campaign day in the order of CAMPAIGN_COLUMNS."""
     campaign, metrics = row.campaign, row.metrics
+    name_hash, channel, is_brand = labels.campaign(campaign)
     return (
         row.segments.date,
         str(campaign.id),
-        *labels.campaign(campaign),
+        name_hash,
+        channel,
+        is_brand,
         enum_name("CampaignStatus", campaign.status),
         last_part(campaign.campaign_budget) or None,
         *_numbers(metrics),
+        *_video(metrics, channel),
         *(getattr(metrics, share) if metrics.HasField(share) else None for share in _SHARES),
         row.customer.currency_code,
     )
@@ -76,6 +89,7 @@ def campaign_row(row: Row, labels: Labels) -> tuple[Any, ...]:
 CAMPAIGN_COLUMNS = (
     *("date", "campaign_id", "name_hash", "channel", "is_brand", "campaign_status", "budget_id"),
     *_NUMBERS,
+    *_VIDEO,
     *_SHARES,
     "currency_code",
 )
@@ -95,6 +109,7 @@ def ad_row(row: Row, labels: Labels) -> tuple[Any, ...]:
         is_brand,
         enum_name("AdGroupAdStatus", row.ad_group_ad.status),
         *_numbers(row.metrics),
+        *_video(row.metrics, channel),
         row.customer.currency_code,
     )
 
@@ -102,6 +117,7 @@ def ad_row(row: Row, labels: Labels) -> tuple[Any, ...]:
 AD_COLUMNS = (
     *("date", "campaign_id", "adgroup_id", "ad_id", "name_hash", "channel", "is_brand", "ad_status"),
     *_NUMBERS,
+    *_VIDEO,
     "currency_code",
 )
 
@@ -142,6 +158,15 @@ CRITERION_COLUMNS = (
     *_NUMBERS,
     "currency_code",
 )
+
+
+def asset_group_row(row: Row, _labels: Labels) -> tuple[Any, ...]:
+    """One day of an asset group in the order of ASSET_GROUP_COLUMNS."""
+    group = row.asset_group
+    return (row.segments.date, "campaign", last_part(group.campaign), "asset_group", str(group.id), 1, *_numbers(row.metrics))
+
+
+ASSET_GROUP_COLUMNS = ("date", "level", "entity_id", "breakdown", "segment_id", "period_days", *_NUMBERS)
 
 
 def conversion_row(row: Row, _labels: Labels) -> tuple[Any, ...]:

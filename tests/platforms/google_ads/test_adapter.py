@@ -16,9 +16,10 @@ pytestmark = pytest.mark.slow
 ACCOUNT_ID = "2000000001"
 DAY = timedelta(days=1)
 CAMPAIGNS = "ads.ads_campaign_performance"
-AS_NOW = {"ads.campaign_budgets", "ads.ad_statuses", "ads.ads_change_events"}
+AS_NOW = {"ads.campaign_budgets", "ads.ad_statuses", "ads.ads_entities", "ads.ads_change_events"}
 CRITERIA = "ads.ads_criterion_performance"
-TABLES = {CAMPAIGNS, "ads.ads_ad_performance", CRITERIA, "ads.ads_conversion_action_stats"} | AS_NOW
+BREAKDOWNS = "ads.ads_breakdown_performance"
+TABLES = {CAMPAIGNS, "ads.ads_ad_performance", CRITERIA, BREAKDOWNS, "ads.ads_conversion_action_stats"} | AS_NOW
 Reports = Callable[..., Any]
 
 
