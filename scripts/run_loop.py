@@ -93,7 +93,7 @@ class Loop:
     def _write_policy(self) -> None:
         endpoint = self.sandbox.endpoint
         lines = ["# The accounts of the sandbox, and no others.", "allowed_accounts:"]
-        lines += [f'  - "google_ads:{account}"' for account in endpoint["customer_ids"]]
+        lines += [f'  - "{account}"' for account in endpoint["accounts"]]
         if endpoint["target_cac"] is not None:
             lines += [
                 "# What this advertiser says a new customer may cost at the margin.",
@@ -266,7 +266,7 @@ def _arguments() -> argparse.Namespace:
         "--decision", choices=["approve", "reject"], default=env.get("DECISION") or "approve", help="what auto answers [DECISION]"
     )
     add("--watch-days", type=int, default=env.get("DAYS") or "3", help="simulated days the canary is watched [DAYS]")
-    add("--world", default=env.get("WORLD") or "acme", help="world of the sandbox: an id or a YAML file [WORLD]")
+    add("--world", default=env.get("WORLD") or "everywhere", help="world of the sandbox: an id or a YAML file [WORLD]")
     add("--seed", type=int, default=env.get("SEED") or "7", help="seed of the sandbox [SEED]")
     add(
         "--answer-within",

@@ -190,8 +190,8 @@ def test_the_lists_of_unknown_arguments_are_those_of_the_code() -> None:
     from tasks.ingest.outcomes_load import CONTROLS, OUTCOMES
 
     assert DYNAMIC_WRITES["tasks.ingest.outcomes_load:OutcomesLoad._load"] == (OUTCOMES, CONTROLS)
-    folder = ROOT / "tasks" / "platforms" / "google_ads"
-    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
+    folder = ROOT / "tasks" / "platforms"
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.py")))
     named = set(re.findall(r"\"(ads\.[a-z_]+)\"", text))
     assert named == set(DYNAMIC_WRITES["tasks.ingest.ads_load:Load._write"])
     assert DYNAMIC_READS["tasks.core.ledger:Ledger._select"] == ("control.canary_changes",)

@@ -99,6 +99,7 @@ def _environment(container: Container, xcom: bool) -> list[k8s.V1EnvVar]:
     values |= {"HOME": _SCRATCH, "PYTENSOR_FLAGS": f"base_compiledir={_SCRATCH}/pytensor"}
     if container.access in ("read", "mutate"):
         values["AELP2_GOOGLE_ADS_CONFIG"] = f"{_CREDENTIALS}/google-ads.yaml"
+        values["AELP2_CREDENTIALS_DIR"] = _CREDENTIALS  # meta.yaml, linkedin.yaml … beside it, in the same secret
     if SECRETS[container.access]:
         # The same salt in every pod: with one of its own no name would match what the pod of the day before stored.
         values["AELP2_NAME_SALT_FILE"] = f"{_CREDENTIALS}/name_salt"

@@ -54,7 +54,7 @@ def serve(
         admin = AdminServer(sandbox, credentials, admin_port)
         credentials.write_client_files(f"{admin.url}/token", world.manager.id)
         threading.Thread(target=admin.serve_forever, name="admin", daemon=True).start()
-        platforms = PlatformServer(sandbox, Tokens(credentials), [api() for api in APIS])
+        platforms = PlatformServer(sandbox, Tokens(credentials), [api() for api in APIS if world.on(api.platform)])
         write_platform_credentials(state_dir, platforms)
         threading.Thread(target=platforms.serve_forever, name="platforms", daemon=True).start()
         server, bound = GoogleAdsServer(sandbox, credentials).start(
@@ -62,6 +62,7 @@ def serve(
         )
         endpoint = _endpoint(sandbox, credentials, admin, bound) | {
             "platforms": {name: f"{platforms.url}/{name}" for name in platforms.apis},
+            "accounts": [f"{a.platform}:{a.id}" for a in world.accounts],
             "credentials_dir": str((state_dir / "credentials").resolve()),
         }
         write_private(endpoint_file, json.dumps(endpoint, indent=1))

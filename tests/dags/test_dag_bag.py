@@ -255,6 +255,7 @@ def test_what_a_pod_needs_outlives_it(composer_bag: dict[str, DAG]) -> None:
         has_secret, access = "/etc/aelp2" in mounts, job.container.access  # type: ignore[attr-defined]
         assert env.get("AELP2_NAME_SALT_FILE") == ("/etc/aelp2/name_salt" if has_secret else None), job.task_id
         assert ("AELP2_GOOGLE_ADS_CONFIG" in env) == (access in ("read", "mutate")), job.task_id
+        assert ("AELP2_CREDENTIALS_DIR" in env) == (access in ("read", "mutate")), job.task_id
 
 
 def test_a_job_that_hashes_ids_gets_the_salt(composer_bag: dict[str, DAG]) -> None:
