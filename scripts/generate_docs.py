@@ -19,6 +19,7 @@ from tasks.cli import JOBS, Job
 from tasks.core.contracts import SQL_ROOT, Field, TableContract, all_contracts
 from tasks.core.policy import Policy
 from tasks.core.settings import Settings
+from tasks.platforms import ADAPTERS, adapter_of
 from tasks.quality.checks_file import load_checks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,6 +169,15 @@ def variables_in(file: Path) -> set[str]:
     return {value for value in constants if isinstance(value, str) and re.fullmatch(r"AELP2_[A-Z0-9_]+", value)}
 
 
+def credential_rows() -> list[tuple[str, str, str]]:
+    """(variable, platform, meaning) of what each adapter must be told to sign in."""
+    return [
+        (field.env, platform, field.help + ("" if field.required else "; optional"))
+        for platform in ADAPTERS
+        for field in adapter_of(platform).credential_fields
+    ]
+
+
 def settings_page() -> str:
     """docs/settings.md: environment variables of the jobs, rules of the policy file."""
     fields = {field.name: field for field in dataclasses.fields(Policy)}
@@ -185,6 +195,8 @@ def settings_page() -> str:
         + _table(["variable", "meaning", "default"], variables)
         + "\n## Budget rules\n\nThe YAML file that `AELP2_POLICY` names. It may tighten the caps, never loosen them.\n\n"
         + _table(["rule", "meaning", "default"], policy)
+        + "\n## Credentials of the platforms\n\n`aelp2 onboard PLATFORM` takes them from here, once; no other job reads them.\n\n"
+        + _table(["variable", "platform", "what it is"], [[f"`{name}`", *rest] for name, *rest in credential_rows()])
         + "\n## Read elsewhere\n\nVariables of single jobs, of tests and of what starts a job.\n\n"
         + _table(["variable", "meaning"], others)
     )

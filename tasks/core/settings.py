@@ -59,7 +59,11 @@ class Settings:
     google_ads_endpoint: str | None
     google_ads_login_customer_id: str | None
     credentials_dir: Path
-    platform_endpoints: Mapping[str, str]  # platform → base address without a trailing slash; absent: the platform's own
+    meta_endpoint: str | None
+    linkedin_endpoint: str | None
+    tiktok_endpoint: str | None
+    reddit_endpoint: str | None
+    x_endpoint: str | None
     outcomes_url: str | None
     ga4_export: str | None
     server_events: str | None
@@ -69,6 +73,12 @@ class Settings:
     flags: str | None
     flags_client_key_file: Path | None
     actor: str
+
+    @property
+    def platform_endpoints(self) -> dict[str, str]:
+        """Platform → base address, for those that are to be reached elsewhere than at the platform's own."""
+        given = {name: getattr(self, f"{name}_endpoint") for name in HTTP_PLATFORMS}
+        return {name: url for name, url in given.items() if url}
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
@@ -82,13 +92,11 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
     return Path(env[name]) if env.get(name) else None
 
 
-def _endpoints(env: Mapping[str, str]) -> dict[str, str]:
-    given = {name: env.get(f"AELP2_{name.upper()}_ENDPOINT") for name in HTTP_PLATFORMS}
-    found = {name: url.rstrip("/") for name, url in given.items() if url}
-    for name, url in found.items():
-        if not url.startswith(("https://", "http://")):
-            raise JobError(f"AELP2_{name.upper()}_ENDPOINT={url!r} is no address; write http://127.0.0.1:PORT/{name}")
-    return found
+def _address(env: Mapping[str, str], name: str) -> str | None:
+    url = env.get(name)
+    if url and not url.startswith(("https://", "http://")):
+        raise JobError(f"{name}={url!r} is no address; write http://127.0.0.1:PORT/PLATFORM, as the sandbox's endpoint.json does")
+    return url.rstrip("/") if url else None
 
 
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -110,7 +118,11 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
         credentials_dir=_path(env, "AELP2_CREDENTIALS_DIR") or Path(".local/credentials"),
-        platform_endpoints=_endpoints(env),
+        meta_endpoint=_address(env, "AELP2_META_ENDPOINT"),
+        linkedin_endpoint=_address(env, "AELP2_LINKEDIN_ENDPOINT"),
+        tiktok_endpoint=_address(env, "AELP2_TIKTOK_ENDPOINT"),
+        reddit_endpoint=_address(env, "AELP2_REDDIT_ENDPOINT"),
+        x_endpoint=_address(env, "AELP2_X_ENDPOINT"),
         outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
         ga4_export=env.get("AELP2_GA4_EXPORT") or None,
         server_events=env.get("AELP2_SERVER_EVENTS") or None,

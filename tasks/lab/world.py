@@ -243,7 +243,7 @@ class World(_Strict):
     shocks: list[Shock] = []
     accounts: Annotated[list[Account], Field(min_length=1)]
 
-    def on(self, platform: PlatformName) -> list[Account]:
+    def on(self, platform: str) -> list[Account]:
         """The accounts on one platform."""
         return [account for account in self.accounts if account.platform == platform]
 

@@ -206,6 +206,7 @@ class Platform(Protocol):
     name: str
     api_version: str
     restatement_days: int
+    credential_fields: tuple[CredentialField, ...]
     keeps_change_log: bool  # False: read_changes tells nothing, and edits by others are seen in daily snapshots alone
 
     def check_access(self) -> Access:

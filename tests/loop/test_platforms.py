@@ -50,7 +50,7 @@ def test_totals_equal_the_markets(platform: str, loaded: DuckDBWarehouse) -> Non
     market = Market(load_world(WORLD), SEED, START, DAYS)
     market.run_to(DAYS)
     layout = market.layout
-    on_it = {c.id for a in market.world.on(platform) for c in a.campaigns}  # type: ignore[arg-type]
+    on_it = {c.id for a in market.world.on(platform) for c in a.campaigns}
     expected: dict[str, list[int]] = {}
     for index, unit in enumerate(layout.units):
         if unit.campaign.id in on_it:

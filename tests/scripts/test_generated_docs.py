@@ -13,6 +13,7 @@ from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
 from tasks.core.policy import Policy
 from tasks.core.settings import Settings, load_settings
+from tasks.platforms import ADAPTERS, adapter_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +22,9 @@ def read_outside_settings() -> set[str]:
     """AELP2_ variables in the code of jobs, plugin and scripts that are not settings of a job."""
     files = [file for folder in ("tasks", "plugins", "scripts") for file in sorted((ROOT / folder).rglob("*.py"))]
     named: set[str] = set().union(*(generate_docs.variables_in(file) for file in files if file.name != "generate_docs.py"))
-    return named - {row[0] for row in generate_docs.docstring_rows(Settings)}
+    return (
+        named - {row[0] for row in generate_docs.docstring_rows(Settings)} - {row[0] for row in generate_docs.credential_rows()}
+    )
 
 
 def test_pages_on_disk_are_what_the_code_says() -> None:
@@ -78,7 +81,7 @@ def test_the_defaults_in_the_table_are_the_defaults() -> None:
         field = {"AELP2_POLICY": "policy_path"}.get(name, name.removeprefix("AELP2_").lower())
         value = getattr(load_settings({}), field)
         if value is None:
-            assert default in ("none", "Google's", "built-in defaults", "from the configuration file"), name
+            assert default in ("none", "Google's", "the platform's", "built-in defaults", "from the configuration file"), name
         else:
             assert str(value) == default, name
 
@@ -87,6 +90,16 @@ def test_the_table_of_rules_names_every_rule_of_a_policy() -> None:
     """Each field of Policy stands in its docstring's table, so that the settings page has them all."""
     named = [name for row in generate_docs.docstring_rows(Policy) for name in row[0].split(", ")]
     assert [field.name for field in dataclasses.fields(Policy)] == named
+
+
+def test_every_credential_of_a_platform_is_on_the_page() -> None:
+    """Each has a variable named after platform and field, and says where a person finds it."""
+    page = generate_docs.settings_page()
+    for platform in ADAPTERS:
+        for field in adapter_of(platform).credential_fields:
+            assert field.env == f"AELP2_{platform.upper()}_{field.name.upper()}"
+            assert f"`{field.env}`" in page
+            assert len(field.help.split()) >= 3, field.env
 
 
 def test_variables_read_elsewhere_are_all_explained() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -21,6 +21,7 @@ from tasks.platforms.base import (
     AdStatus,
     BudgetAmount,
     BudgetState,
+    CredentialField,
     Receipt,
     RejectedRow,
     Reports,
@@ -67,6 +68,18 @@ class GoogleAdsPlatform:
     api_version = API_VERSION
     restatement_days = 30
     keeps_change_log = True
+    credential_fields: ClassVar = (
+        CredentialField("developer_token", "the manager account's API Center", True, True, "AELP2_GOOGLE_ADS_DEVELOPER_TOKEN"),
+        CredentialField(
+            "login_customer_id", "ten digits of the manager account", False, True, "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID"
+        ),
+        CredentialField(
+            "json_key_file_path", "key file of a service account with access", False, False, "AELP2_GOOGLE_ADS_JSON_KEY_FILE_PATH"
+        ),
+        CredentialField("client_id", "id of an OAuth client, instead of a key file", False, False, "AELP2_GOOGLE_ADS_CLIENT_ID"),
+        CredentialField("client_secret", "secret of the same client", True, False, "AELP2_GOOGLE_ADS_CLIENT_SECRET"),
+        CredentialField("refresh_token", "from the consent page of that client", True, False, "AELP2_GOOGLE_ADS_REFRESH_TOKEN"),
+    )
 
     def __init__(self, settings: Settings, *, brand_terms: Sequence[str] = (), retries: calls.RetryPolicy | None = None) -> None:
         self._settings = settings
