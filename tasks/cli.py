@@ -378,7 +378,7 @@ JOBS: dict[str, Job] = {
     "reconcile-changes": Job(
         "tasks.govern.reconcile_changes",
         "Say for each change of a budget or an ad whose it is; freeze an account in which somebody undoes ours.",
-        reads=("ads.ads_change_events", _LEDGER, _SWITCH, "control.change_reconciliation"),
+        reads=("ads.ads_change_events", _STATUSES, _LEDGER, _SWITCH, "control.change_reconciliation"),
         writes=("control.change_reconciliation", _SAFETY, _SWITCH),
     ),
     "assess-readiness": Job(

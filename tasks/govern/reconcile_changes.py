@@ -37,6 +37,32 @@ def _logged(warehouse: Warehouse, start: date, run_date: date) -> dict[tuple[str
     return found
 
 
+def _looks(
+    warehouse: Warehouse, start: date, run_date: date
+) -> tuple[dict[tuple[str, str], list[LoggedChange]], dict[tuple[str, str], list[datetime]]]:
+    """Of the platforms without a change log: what differs between two looks, and the moments of the looks."""
+    from tasks.core.ad_changes import ad_resource_id
+    from tasks.govern.reconciliation import AD, LoggedChange
+    from tasks.platforms import ADAPTERS, adapter_of
+
+    silent = [name for name in ADAPTERS if not adapter_of(name).keeps_change_log]
+    asked = {"start_date": start, "run_date": run_date, "platforms": silent}
+    frame = warehouse.query_file("control/reconcile_snapshots/query.sql", asked)
+    changes: dict[tuple[str, str], list[LoggedChange]] = {}
+    moments: dict[tuple[str, str], list[datetime]] = {}
+    for row in frame.iter_rows(named=True):
+        account = (row["platform"], row["account_id"])
+        if row["changed_at"] not in moments.setdefault(account, []):
+            moments[account].append(row["changed_at"])
+        before, after = row["status_before"], row["status_after"]
+        if before in (None, after):
+            continue
+        ad = ad_resource_id((row["adgroup_id"], row["ad_id"]))
+        change = LoggedChange(f"look:{row['date']}:{ad}", row["date"], AD, ad, before, after, row["changed_at"], row["began_at"])
+        changes.setdefault(account, []).append(change)
+    return changes, moments
+
+
 def _record(platform: str, account_id: str, one: Reconciled, now: datetime) -> dict[str, object]:
     ours, change = one.own or one.against, one.change
     values = (
@@ -105,11 +131,14 @@ def run(warehouse: Warehouse, run_date: date) -> list[str]:
     start = run_date - timedelta(days=DAYS - 1)
     since, until = (datetime.combine(day, time(), UTC) for day in (start, run_date + timedelta(days=1)))
     logged, ledger = _logged(warehouse, start, run_date), Ledger(warehouse).rows()
+    seen, looks = _looks(warehouse, start, run_date)
+    logged |= seen
     known = set(warehouse.query_file("control/reconciled_before/query.sql", {"start_date": start}).iter_rows())
     lines = []
     for platform, account_id in sorted(set(logged) | {(r.platform, r.account_id) for r in ledger if r.change_id}):
         own = [r for r in ledger if (r.platform, r.account_id) == (platform, account_id)]
-        found = reconcile(logged.get((platform, account_id), []), own, since, until)
+        account = (platform, account_id)
+        found = reconcile(logged.get(account, []), own, since, until, looks=looks.get(account))
         if not found:
             continue
         new = [r for r in found if (platform, account_id, r.change.event_key, r.origin, r.is_fighting) not in known]
@@ -139,7 +168,7 @@ def command(run_date: date) -> None:
 
     Each change of a budget's amount or an ad's status is ours, somebody else's, or ours and missing in the log. Changes of others
     are safety events and count in the daily caps; one that undoes ours freezes the account until a person thaws it with
-    `aelp2 kill --off`.
+    `aelp2 kill --off`. Platforms without a log that their API tells of are compared by the daily looks at their ads.
 
     \b
     aelp2 reconcile-changes --run-date 2026-03-03

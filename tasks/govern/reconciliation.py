@@ -2,12 +2,16 @@
 
 A change of ours takes the event of the same budget or ad with the same values before and after that lies nearest in time, and
 each event is taken once. What is left in the log was made by others; what is left in the ledger never reached the log.
+
+Some platforms keep no log that their API tells of. There the daily looks at the account stand for it: an event is a difference
+between two looks, made at some moment between them, and of our own changes only what the next look can show is expected.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -26,7 +30,8 @@ Origin = Literal["ours", "out_of_band", "not_in_log"]
 class LoggedChange:
     """A change of the platform's log: of a budget's amount in micros (0 where it was made or removed), or of an ad's status.
 
-    ``resource_id`` of an ad is its ad group's id, ``~`` and its own.
+    ``resource_id`` of an ad is its ad group's id, ``~`` and its own. ``began_at``: it was made at some moment from then to
+    ``changed_at``; None: at ``changed_at``.
     """
 
     event_key: str
@@ -36,6 +41,11 @@ class LoggedChange:
     before: Value
     after: Value
     changed_at: datetime
+    began_at: datetime | None = None
+
+    def apart(self, moment: datetime) -> timedelta:
+        """How far ``moment`` lies from the change; nothing if it may have been made just then."""
+        return max(timedelta(0), moment - self.changed_at, (self.began_at or self.changed_at) - moment)
 
     @property
     def text(self) -> str:
@@ -59,7 +69,14 @@ class Reconciled:
         return self.against is not None
 
 
-def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: datetime, until: datetime) -> list[Reconciled]:
+def reconcile(
+    logged: Sequence[LoggedChange],
+    ledger: Iterable[Row],
+    since: datetime,
+    until: datetime,
+    *,
+    looks: Sequence[datetime] | None = None,
+) -> list[Reconciled]:
     """Every change of ``logged`` and every receipt of ``since`` ≤ time < ``until`` that has no event, oldest first.
 
     Args:
@@ -67,8 +84,11 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
         ledger: rows of the changefeed of the account.
         since: start of the time that ``logged`` covers.
         until: end of it; receipts of the last 24 h before it may still be on their way into the log.
+        looks: where ``logged`` was told from looks at the account, their moments; a receipt after the last is not missed.
     """
     receipts = [r for r in ledger if is_receipt(r)]
+    if looks is not None:
+        receipts, until = shown(receipts, looks), max(looks, default=since) + LOG_DELAY
     owners = _owners(logged, receipts)
     # When the platform says that ours was made: its clock and ours differ.
     made_at = {owners[change.event_key].seq: change.changed_at for change in logged if change.event_key in owners}
@@ -87,6 +107,21 @@ def reconcile(logged: Sequence[LoggedChange], ledger: Iterable[Row], since: date
     return sorted(found, key=lambda r: (r.change.changed_at, r.change.event_key))
 
 
+def shown(receipts: Iterable[Row], looks: Sequence[datetime]) -> list[Row]:
+    """What ``looks`` can show of our changes: between two of them, the first and last value of each budget or ad.
+
+    Several changes of one become one row with the last one's identity; those that cancel out leave nothing to be seen.
+    """
+    moments = sorted(looks)
+    net: dict[tuple[str, int], Row] = {}
+    for row in sorted(receipts, key=lambda r: r.seq):
+        key = (row.resource_id, bisect_left(moments, row.at))
+        first = net.get(key, row)
+        before = {"amount_before_micros": first.amount_before_micros, "status_before": first.status_before}
+        net[key] = replace(row, **before)  # type: ignore[arg-type]  # two fields, each of its own type
+    return [row for row in net.values() if _before(row) != _after(row)]
+
+
 def is_receipt(row: Row) -> bool:
     """Whether ``row`` says that we changed something, a rollback included."""
     return row.event in _RECEIPTS and bool(row.change_id) and _before(row) != _after(row)
@@ -103,7 +138,7 @@ def _owners(logged: Iterable[LoggedChange], receipts: Iterable[Row]) -> dict[str
     for row in receipts:
         by_change.setdefault((row.resource_id, _before(row), _after(row)), []).append(row)
     pairs = [
-        (abs(change.changed_at - row.at), row.seq, change.event_key, row)
+        (change.apart(row.at), row.seq, change.event_key, row)
         for change in logged
         for row in by_change.get((change.resource_id, change.before, change.after), ())
     ]

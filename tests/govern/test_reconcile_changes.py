@@ -16,7 +16,7 @@ from tasks.core.ledger import Event, Ledger, Row
 from tasks.core.switches import flip, read_switches
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.govern import reconcile_changes
-from tasks.govern.reconciliation import AD, BUDGET, LoggedChange, completeness, reconcile
+from tasks.govern.reconciliation import AD, BUDGET, LoggedChange, completeness, reconcile, shown
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SINCE, UNTIL = NOW - timedelta(days=29), NOW + timedelta(hours=1)
@@ -301,3 +301,81 @@ def test_nobody_changed_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AELP2_BACKEND", "duckdb")
     monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
     assert "no budget and no ad was changed" in run()
+
+
+# --- platforms without a change log
+
+
+def switch(seq: int, before: str, after: str, hours: float, event: str = "applied") -> Row:
+    """A receipt of ours for ad g1~a1 of a platform without a log."""
+    row = replace(receipt(seq, 0, 0, hours, event), budget_id=None, amount_before_micros=None, amount_after_micros=None)
+    return replace(row, platform="reddit", adgroup_id="g1", ad_id="a1", status_before=before, status_after=after)
+
+
+def look(hours: float) -> datetime:
+    return NOW + timedelta(hours=hours)
+
+
+def difference(before: str, after: str, since: float, until: float, ad: str = "g1~a1") -> LoggedChange:
+    return LoggedChange(f"look:{until}", look(until).date(), AD, ad, before, after, look(until), look(since))
+
+
+def test_a_difference_between_two_looks_is_ours_if_we_made_it_then() -> None:
+    """At any moment between the looks; the same difference a day later is somebody else's."""
+    looks = [look(-72), look(-48), look(-24), look(0)]
+    ours = switch(1, "ENABLED", "PAUSED", -60)
+    (found,) = reconcile([difference("ENABLED", "PAUSED", -72, -48)], [ours], SINCE, UNTIL, looks=looks)
+    assert (found.origin, found.own) == ("ours", ours)
+    other = reconcile([difference("ENABLED", "PAUSED", -24, 0)], [ours], SINCE, UNTIL, looks=looks)
+    assert sorted(r.origin for r in other) == ["not_in_log", "out_of_band"]
+
+
+def test_what_somebody_took_back_between_two_looks_is_missed_and_what_we_took_back_is_not() -> None:
+    """Only the net of ours can be seen: a pause that the next look does not show was undone, unless by us."""
+    looks = [look(-72), look(-48), look(-24), look(0)]
+    pause, back = switch(1, "ENABLED", "PAUSED", -60), switch(2, "PAUSED", "ENABLED", -55, "rolled_back")
+    assert [r.origin for r in reconcile([], [pause], SINCE, UNTIL, looks=looks)] == ["not_in_log"]
+    assert reconcile([], [pause, back], SINCE, UNTIL, looks=looks) == []
+    assert shown([pause, back], looks) == []
+
+
+def test_a_change_after_the_last_look_is_not_missed_yet() -> None:
+    """The next look will tell."""
+    assert reconcile([], [switch(1, "ENABLED", "PAUSED", -20)], SINCE, UNTIL, looks=[look(-72), look(-48), look(-24)]) == []
+
+
+def test_who_moves_ours_back_fights_on_such_platforms_too() -> None:
+    """We paused, the look of the day after shows it, the next one does not."""
+    looks = [look(-72), look(-48), look(-24)]
+    events = [difference("ENABLED", "PAUSED", -72, -48), difference("PAUSED", "ENABLED", -48, -24)]
+    found = {r.change.event_key: r for r in reconcile(events, [switch(1, "ENABLED", "PAUSED", -60)], SINCE, UNTIL, looks=looks)}
+    assert found["look:-48"].origin == "ours"
+    assert (found["look:-24"].origin, found["look:-24"].is_fighting) == ("out_of_band", True)
+
+
+def test_the_job_reads_the_looks_of_platforms_without_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two looks at an account of Reddit that differ are somebody's change; the same two of Google, which has a log, are none."""
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    store = DuckDBWarehouse(tmp_path / "w.duckdb")
+    statuses = [
+        {
+            "platform": platform,
+            "account_id": "1",
+            "date": TODAY - timedelta(days=age),
+            "campaign_id": "c1",
+            "adgroup_id": "g1",
+            "ad_id": "a1",
+            "ad_status": status,
+            "adgroup_status": "ENABLED",
+            "campaign_status": "ENABLED",
+            "loaded_at": NOW - timedelta(days=age),
+        }
+        for platform in ("google_ads", "reddit")
+        for age, status in ((2, "ENABLED"), (1, "PAUSED"), (0, "PAUSED"))
+    ]
+    store.insert_new("ads.ad_statuses", pl.DataFrame(statuses, schema=load_contract("ads.ad_statuses").polars_schema()))
+    said = run()
+    assert "reddit:1: 1 changes in 30 days: 0 ours, 1 by others" in said
+    assert "google_ads" not in said
+    kept = store.query("SELECT resource_id, status_before, status_after FROM control.change_reconciliation")
+    assert list(kept.iter_rows()) == [("g1~a1", "ENABLED", "PAUSED")]

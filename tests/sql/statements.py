@@ -54,6 +54,7 @@ VALUES: dict[str, object] = {
     "active_days": 30,
     "ids": ["x"],
     "remarketing_campaign_ids": ["x"],
+    "platforms": ["x"],
     "day_date": date(2026, 3, 1),
     **dict.fromkeys(("since", "day_starts_at"), datetime(2026, 3, 2, tzinfo=UTC)),
 }
