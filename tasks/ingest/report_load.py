@@ -64,6 +64,7 @@ class Line:
     file: str
     report: Report
     rows: int
+    columns: Sequence[str]
     kept: int = 0
     totals: dict[str, float] = field(default_factory=dict)
 
@@ -71,7 +72,7 @@ class Line:
         """The line for a person."""
         tables = ", ".join(dict.fromkeys(into.table for into in self.report.into))
         sums = "; ".join(f"{name} {value:,.6g}" if value % 1 else f"{name} {value:,.0f}" for name, value in self.totals.items())
-        lacks = [name for into in self.report.into for name in into.needed_measures if name not in into.carried]
+        lacks = [name for into in self.report.into for name in into.needed_measures if name not in into.carried(self.columns)]
         zero = f"; not in this report, stored as 0: {', '.join(lacks)}" if lacks else ""
         return f"{self.file}: {self.report.title}, {self.rows:,} rows → {tables}: {sums or f'{self.kept:,} entities'}{zero}"
 
@@ -98,7 +99,7 @@ class _Platform:
 
 def check(files: Sequence[Found], telling: Telling, salt: bytes, loaded_at: datetime) -> Checked:
     """Rows of all files in the shape of their tables; JobError, naming file and value, before anything is written."""
-    done = Checked({}, [], [], [Line(f.name, f.report, f.rows.height) for f in files], [])
+    done = Checked({}, [], [], [Line(f.name, f.report, f.rows.height, f.rows.columns) for f in files], [])
     for found in files:
         if other := named_otherwise(found.name, found.report):
             done.notes.append(f"{found.name}: its name says {other}, its columns are those of {found.report.name}; read as that")
@@ -173,14 +174,13 @@ def _maker(report: Report, into: Into, accounts: Mapping[str, Account], telling:
 
 
 def _count(lines: Iterable[Line], mapped: Mapped, into: Into, report: Report) -> None:
-    carried = [name for name in into.measures if name in into.carried]
     for line in lines:
         if line.report is report:
             mine = mapped.rows.filter(pl.col(FILE) == line.file)
             line.kept += mine.height
             # Windows claim the same actions anew, so each has its own total.
             for window, part in ({"": mine} if not into.windows else _by_window(mine)).items():
-                for name in carried:
+                for name in into.carried(line.columns):
                     if not into.windows or part[name].is_not_null().any():
                         scale = 1_000_000 if name.endswith("_micros") else 1
                         line.totals[f"{name.removesuffix('_micros')}{window}"] = float(part[name].sum() or 0) / scale

@@ -85,10 +85,12 @@ class Into:
         required = {f.name for f in load_contract(self.table).fields if f.required}
         return tuple(name for name in self.measures if name in required)
 
-    @property
-    def carried(self) -> set[str]:
-        """The measures that the report has."""
-        return {name for name in self.measures if name in self.cells or any(name in w for w in self.windows.values())}
+    def carried(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """The measures that a file with these columns has."""
+        there = set(columns)
+        cells = [*self.cells.items(), *(pair for window in self.windows.values() for pair in window.items())]
+        told = {name for name, cell in cells if there & set(cell.sources)}
+        return tuple(name for name in self.measures if name in told)
 
 
 @dataclass(frozen=True, eq=False)  # compared as the one object that it is

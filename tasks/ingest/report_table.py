@@ -132,9 +132,9 @@ class TableMaker:
         for name, cell in self.into.cells.items():
             if not cell.is_needed:
                 continue
-            gap = texts_of(rows, cell, what).is_null().alias("__gap")
+            gap = texts_of(rows, cell, what).is_null()
             reason = partial(_empty, cell, name)
-            _, bad = self._split(rows.select(shown).with_columns(gap), pl.col("__gap"), f"{name}_needed", reason)
+            _, bad = self._split(rows.select(shown), pl.lit(gap), f"{name}_needed", reason)
             rows, rejected = rows.filter(~gap), rejected + bad
         return rows, rejected
 
