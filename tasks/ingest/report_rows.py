@@ -37,11 +37,11 @@ def newest(rows: pl.DataFrame, report: Report) -> Newest:
     """
     distinct = rows.unique(subset=[name for name in rows.columns if name != FILE], keep="first", maintain_order=True)
     identical = rows.height - distinct.height
-    key = [name for name in report.key if name in distinct.columns]
+    key = [*report.key, *(name for name in report.also_key if name in distinct.columns)]
     if not distinct.select(key).is_duplicated().any():
         return Newest(distinct, identical, 0)
     order = [name for name in report.later if name in distinct.columns]
-    stamps = [instants(distinct[name]).alias(f"__later_{n}") for n, name in enumerate(order)]
+    stamps = [_stamps(distinct, name).alias(f"__later_{n}") for n, name in enumerate(order)]
     names = [stamp.name for stamp in stamps]
     ranked = distinct.with_columns(stamps).sort(names, nulls_last=False, maintain_order=True) if names else distinct
     last = ranked.unique(subset=key, keep="last", maintain_order=True)
@@ -56,6 +56,14 @@ def newest(rows: pl.DataFrame, report: Report) -> Newest:
             "none of them is the later one; export the report again"
         )
     return Newest(last.drop(names), identical, distinct.height - last.height)
+
+
+def _stamps(rows: pl.DataFrame, name: str) -> pl.Series:
+    made = instants(rows[name])
+    if (bad := made.is_null() & (rows[name].str.strip_chars() != "")).any():
+        odd = rows.filter(bad).row(0, named=True)
+        raise JobError(f"{odd[FILE]}: {name} is {odd[name]!r}, which is no instant; it has to tell which row is the later one")
+    return made
 
 
 def look_up(rows: pl.DataFrame, lookups: Sequence[Lookup], histories: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

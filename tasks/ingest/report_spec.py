@@ -6,7 +6,8 @@ A report's keys (docs/how-to/import-reports.md shows one):
 | --- | --- |
 | has, lacks | a file is this report if it has all columns of the one and none of the other |
 | is_named | the columns are too common to tell it: the file's name must name it as well |
-| key, later, why | the source's own row key; of rows that share it the latest by ``later`` counts; why that is right |
+| key, also_key | the source's own row key; ``also_key`` columns belong to it where the sync was told to have them |
+| later, why | of rows that share the key the latest by ``later`` counts; why that is right |
 | lookups | columns taken from history files of the same run |
 | into | table, constants, columns and attribution windows of what the report gives; a report may give none |
 """
@@ -104,6 +105,7 @@ class Report:
     lacks: frozenset[str]
     is_named: bool
     key: tuple[str, ...]
+    also_key: tuple[str, ...]
     later: tuple[str, ...]
     why: str
     lookups: tuple[Lookup, ...]
@@ -183,15 +185,14 @@ def load_connector(path: Path) -> Connector:
             lacks=frozenset(entry.get("lacks", ())),
             is_named=entry.get("is_named", False),
             key=tuple(entry["key"]),
+            also_key=tuple(entry.get("also_key", ())),
             later=tuple(entry.get("later", ())),
             why=entry["why"],
             lookups=_lookups(entry.get("lookups", ())),
             into=tuple(_into(into, where) for into in entry["into"]),
         )
     accounts = _lookups(raw.get("accounts", ()))
-    used = {lookup.report for report in reports.values() for lookup in report.lookups} | {lookup.report for lookup in accounts}
-    if used - set(reports):
-        raise JobError(f"{path.name}: looks columns up in {', '.join(sorted(used - set(reports)))}, which it does not describe")
+    _check_columns(path.name, reports, [*accounts, *(lookup for report in reports.values() for lookup in report.lookups)])
     return Connector(
         platform=raw["platform"],
         prefix=raw["prefix"],
@@ -201,6 +202,18 @@ def load_connector(path: Path) -> Connector:
         accounts=accounts,
         reports=reports,
     )
+
+
+def _check_columns(file: str, reports: Mapping[str, Report], lookups: Iterable[Lookup]) -> None:
+    """A key that a file could lack would make one row of many; a history that lacks what it is looked up by tells nothing."""
+    for report in reports.values():
+        if loose := sorted(set(report.key) - report.has):
+            raise JobError(f"{file}: {report.name} has the key {', '.join(loose)}, which its files need not have; add it to has")
+    for lookup in lookups:
+        if lookup.report not in reports:
+            raise JobError(f"{file}: looks columns up in {lookup.report}, which it does not describe")
+        if loose := sorted(set(lookup.where.values()) - reports[lookup.report].has):
+            raise JobError(f"{file}: looks up by {', '.join(loose)} of {lookup.report}, which its files need not have")
 
 
 @cache

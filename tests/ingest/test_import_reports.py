@@ -142,6 +142,14 @@ def test_every_file_has_its_line_and_nothing_was_set_aside(loaded: tuple[Warehou
     assert tweets["ctr"].max() > 1
 
 
+@pytest.mark.parametrize("table", [*TABLES, "ads.ads_accounts"])
+def test_every_stored_row_fits_its_contract(loaded: tuple[Warehouse, Result], table: str) -> None:
+    """Enums, patterns and ranges too: levels and breakdowns stand in the specs as plain words."""
+    rows = loaded[0].query(f"SELECT {', '.join(load_contract(table).columns)} FROM {table}")
+    assert not rows.is_empty()
+    load_contract(table).pandera_schema().validate(rows)
+
+
 def test_rows_find_parents_currency_and_zone_in_the_histories(loaded: tuple[Warehouse, Result]) -> None:
     """Meta's ads know their ad set, TikTok's their advertiser's zone, X's campaigns the currency; others are `unknown`."""
     warehouse, _ = loaded

@@ -232,6 +232,23 @@ def test_of_a_key_told_twice_the_row_synced_last_counts(warehouse: Warehouse, lo
     assert spend(warehouse) == {("1", date(2026, 2, 28)): 3_000_000, ("2", date(2026, 2, 28)): 2_000_000}
 
 
+def test_regions_of_a_day_are_parts_of_it_where_the_sync_splits_by_them(warehouse: Warehouse, load: Load) -> None:
+    """Two rows of one campaign and day that name two regions are added, not taken for a restatement."""
+    rows = [
+        day("1", "2026-02-28", synced="2026-03-01 02:00:00") + "north",
+        day("1", "2026-02-28", synced="2026-03-01 03:00:00") + "south",
+    ]
+    assert load({"a.csv": csv(REDDIT, *rows)}, *TOLD).exit_code == 0
+    assert spend(warehouse) == {("1", date(2026, 2, 28)): 4_000_000}
+
+
+def test_a_sync_that_is_no_instant_ranks_nothing(load: Load) -> None:
+    """A spreadsheet that rewrote the stamps has lost which row is newer."""
+    rows = [day("1", "2026-02-28", spend=1, synced="3/1/26 2:00"), day("1", "2026-02-28", spend=2, synced="3/1/26 10:00")]
+    message = refused(load({"a.csv": csv(REDDIT, *rows)}, *TOLD))
+    assert "a.csv: _fivetran_synced is '3/1/26 2:00', which is no instant" in message
+
+
 def test_of_two_rows_that_nothing_ranks_neither_is_believed(warehouse: Warehouse, load: Load) -> None:
     """Same key, same sync, other numbers: the file is refused rather than a row chosen."""
     message = refused(load({"a.csv": csv(REDDIT, day("1", "2026-02-28", spend=1), day("1", "2026-02-28", spend=2))}, *TOLD))
