@@ -67,7 +67,7 @@ def _stamps(rows: pl.DataFrame, name: str) -> pl.Series:
 
 
 def look_up(rows: pl.DataFrame, lookups: Sequence[Lookup], histories: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """``rows`` with the columns that ``lookups`` take from the histories at hand; null where none tells."""
+    """``rows`` with the columns that ``lookups`` take from the histories at hand; null where none tells, or two differ."""
     for lookup in lookups:
         absent = [pl.lit(None, dtype=pl.String).alias(name) for name in lookup.take if name not in rows.columns]
         rows = rows.with_columns(absent)
@@ -75,11 +75,11 @@ def look_up(rows: pl.DataFrame, lookups: Sequence[Lookup], histories: Mapping[st
         if history is None or any(ours not in rows.columns for ours in lookup.where):
             continue
         take = {ours: theirs for ours, theirs in lookup.take.items() if theirs in history.columns}
-        right = history.select(
-            *(filled(pl.col(theirs)).alias(f"__on_{n}") for n, theirs in enumerate(lookup.where.values())),
-            *(filled(pl.col(theirs)).alias(f"__take_{ours}") for ours, theirs in take.items()),
-        ).unique(subset=[f"__on_{n}" for n in range(len(lookup.where))], keep="last", maintain_order=True)
         on = [f"__on_{n}" for n in range(len(lookup.where))]
+        told = {f"__take_{ours}": filled(pl.col(theirs)).drop_nulls() for ours, theirs in take.items()}
+        right = history.group_by(
+            filled(pl.col(theirs)).alias(name) for name, theirs in zip(on, lookup.where.values(), strict=True)
+        ).agg(pl.when(texts.n_unique() == 1).then(texts.first()).alias(name) for name, texts in told.items())
         rows = rows.join(right, left_on=list(lookup.where), right_on=on, how="left", maintain_order="left").select(
             *(
                 pl.coalesce(filled(pl.col(name)), f"__take_{name}").alias(name) if name in take else pl.col(name)

@@ -329,6 +329,17 @@ def test_the_history_tells_currency_and_zone_and_a_person_outranks_it(warehouse:
     assert warehouse.query("SELECT timezone FROM ads.ads_accounts")["timezone"].to_list() == ["Europe/Paris"]
 
 
+def test_two_campaigns_that_differ_tell_no_currency(load: Load) -> None:
+    """X names the currency with the campaigns: where they disagree a person is asked, no row is picked."""
+    history = "id,account_id,currency,entity_status,funding_instrument_id,name,updated_at"
+    report = "account_id,campaign_id,date,placement,billed_charge_local_micro,clicks,impressions,conversion_purchases_metric"
+    row = "7,1,2026-02-27 23:00:00,ALL,5,1,9,0"
+    same = {"h.csv": csv(history, "1,7,EUR,ACTIVE,f,a,2026-01-01", "2,7,EUR,ACTIVE,f,b,2026-01-01"), "x.csv": csv(report, row)}
+    assert load(same, "--timezone", "Europe/Berlin").exit_code == 0
+    other = same | {"h.csv": csv(history, "1,7,EUR,ACTIVE,f,a,2026-01-01", "2,7,USD,ACTIVE,f,b,2026-01-01")}
+    assert "x account 7: give --currency 7=…" in refused(load(other, "--timezone", "Europe/Berlin"))
+
+
 def test_rows_without_an_account_take_the_one_that_is_named(warehouse: Warehouse, load: Load) -> None:
     """LinkedIn's reports name a campaign only; without its history the account is `unknown`, or the one of --account."""
     header = (
