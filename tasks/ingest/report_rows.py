@@ -49,7 +49,7 @@ def newest(rows: pl.DataFrame, report: Report) -> Newest:
         pl.struct([*key, *names]).is_duplicated()
     )
     if ties.height:
-        example = {name: ties[name][0] for name in key}
+        example = {name: ties[name][0] for name in key if name not in report.private}  # an error is read by more than its file
         later = f"by {' and '.join(report.later)}" if report.later else "by no column"
         raise JobError(
             f"{ties[FILE][0]}: {ties.height} rows of {report.title} share a key and differ, for example {example}, and {later} "

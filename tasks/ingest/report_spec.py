@@ -116,6 +116,11 @@ class Report:
         """Platform and report."""
         return f"{self.platform} {self.name}"
 
+    @property
+    def private(self) -> set[str]:
+        """The columns of which only hashes may be told."""
+        return {source for into in self.into for cell in into.cells.values() if cell.unit == "hash" for source in cell.sources}
+
 
 @dataclass(frozen=True)
 class Connector:

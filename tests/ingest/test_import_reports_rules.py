@@ -256,6 +256,18 @@ def test_of_two_rows_that_nothing_ranks_neither_is_believed(warehouse: Warehouse
     assert spend(warehouse) == {}
 
 
+def test_the_error_about_two_rows_names_ids_and_no_search_term(load: Load) -> None:
+    """Logs are read by more people than the export."""
+    header = (
+        "_fivetran_id,_fivetran_synced,customer_id,date,search_term,ad_group_id,campaign_id,clicks,conversions,conversions_value,"
+        "cost_micros,impressions"
+    )
+    rows = [f"a,2026-03-01,3,2026-02-28,doctor bob smith,4,9,{clicks},0,0,1,10" for clicks in (1, 2)]
+    message = refused(load({"s.csv": csv(header, *rows)}, *TOLD))
+    assert "'ad_group_id': '4'" in message
+    assert "bob" not in message
+
+
 def test_a_later_file_adds_its_days_and_leaves_the_others(warehouse: Warehouse, load: Load) -> None:
     """Rows are merged by grain: a day or campaign that the new file leaves out is not gone."""
     assert load({"a.csv": csv(REDDIT, day("1", "2026-02-27"), day("2", "2026-02-28"))}, *TOLD).exit_code == 0
