@@ -97,6 +97,21 @@ JOBS: dict[str, Job] = {
         reads=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
         writes=("ads.imported_media", _OUTCOMES, "ads.business_controls"),
     ),
+    "import-reports": Job(
+        "tasks.ingest.import_reports",
+        "Load ad reports that a connector already lands: Fivetran's tables of six ad platforms.",
+        reads=(_SPEND, _ADS, _CRITERIA, "ads.ads_breakdown_performance", "ads.ads_action_performance"),
+        writes=(
+            "ads.ads_accounts",
+            _SPEND,
+            _ADS,
+            _CRITERIA,
+            "ads.ads_breakdown_performance",
+            "ads.ads_action_performance",
+            "ads.ads_entities",
+            "control.quarantine",
+        ),
+    ),
     "import-assignments": Job(
         "tasks.ingest.import_assignments",
         "Load who was put into which arm of an experiment, and what the arms cost.",

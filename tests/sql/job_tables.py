@@ -15,7 +15,7 @@ from sql.call_sites import NOT_SQL, READS, ROOT, Function, all_sites, tree_of
 
 from tasks.core.contracts import SQL_ROOT
 from tasks.core.warehouse.dialect import parse_select, tables_of
-from tasks.ingest import import_csv
+from tasks.ingest import import_csv, report_load
 
 CONTAINERS = {name for kind in (list, dict, set, str) for name in dir(kind)}
 # What the calls of unknown arguments touch. The gate reads the tables its --for names, so it has no list of its own.
@@ -46,6 +46,7 @@ DYNAMIC_WRITES: dict[str, tuple[str, ...]] = {
         "ads.ad_statuses",
     ),
     "tasks.ingest.import_csv:replace_source": import_csv.TABLES,
+    "tasks.ingest.report_load:write": report_load.TABLES,
     "tasks.ingest.outcomes_load:OutcomesLoad._load": ("ads.business_outcomes", "ads.business_controls"),
 }
 Definition = Function | ast.ClassDef

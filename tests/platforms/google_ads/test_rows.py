@@ -90,7 +90,6 @@ def test_rows_that_disagree_about_a_day_stop_the_load() -> None:
             "channel is UNRECOGNISED_999, not a value this adapter knows",
         ),
         ({"campaign__status": 1}, "known_enum", "campaign_status is UNRECOGNISED_1, not a value this adapter knows"),
-        ({"metrics__clicks": 2000}, "ctr_max", "ctr is 2.0, outside the contract"),
         ({"metrics__search_impression_share": 1.5}, "search_impression_share_max", "search_impression_share is 1.5, outside"),
     ],
 )
@@ -101,6 +100,13 @@ def test_a_bad_row_is_set_aside_with_its_reason(changes: dict[str, Any], check: 
     (rejected,) = got.rejected
     assert (rejected.table, rejected.check, rejected.row["campaign_id"]) == (TABLE, check, "9002")
     assert rejected.reason.startswith(reason)
+
+
+def test_clicks_above_impressions_are_a_row_like_any_other() -> None:
+    """One showing can be clicked more than once (X: 281 clicks on 200): its spend must not be lost over a ratio."""
+    got = shaped(row(metrics__clicks=2000))
+    assert got.frame["ctr"].to_list() == [2.0]
+    assert not got.rejected
 
 
 def test_an_unreadable_date_stops_the_load() -> None:
