@@ -136,6 +136,10 @@ class HttpPlatform(ABC):
         """See :class:`tasks.platforms.base.Platform`. Most of these platforms tell no API user who changed what."""
         return []
 
+    def no_rows(self, table: str) -> pl.DataFrame:
+        """An empty raw frame of ``table``, for what a platform does not tell."""
+        return _frame(table, [])
+
     def hash(self, name: str | None) -> str | None:
         """Salted hash of a name."""
         if self._salt_read is None:
