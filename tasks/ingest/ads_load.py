@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
@@ -15,7 +15,7 @@ from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError, TryAgain
 from tasks.core.log import redact
 from tasks.core.quarantine import quarantine
-from tasks.ingest.ads_window import DAY, PastLoad, Window, last_complete_day, plan_window
+from tasks.ingest.ads_window import DAY, Chunks, PastLoad, Window, last_complete_day, plan_window
 
 if TYPE_CHECKING:
     from tasks.core.warehouse.base import Warehouse
@@ -66,12 +66,14 @@ class Load:
         platform: where rows come from.
         warehouse: where they go.
         wish: which days of which accounts.
+        progress: told account, days landed and days in all after each chunk.
     """
 
     platform: Platform
     warehouse: Warehouse
     wish: Wish
     results: list[Result] = field(default_factory=list)
+    progress: Callable[[str, int, int], None] = lambda _account, _done, _days: None
 
     def run(self) -> list[Result]:
         """Load every wanted account; a JobError of one account is kept in its result and stops no other."""
@@ -92,9 +94,13 @@ class Load:
         by_id = {a.account_id: a for a in accounts}
         missing = [i for i in self.wish.accounts if i not in by_id]
         if missing:
-            raise JobError(f"no account {', '.join(missing)} below the manager account; it has {', '.join(by_id) or 'none'}")
+            name = self.platform.name
+            raise JobError(f"{name}: the credentials reach no account {', '.join(missing)}, but {', '.join(by_id) or 'none'}")
         if not by_id:
-            raise JobError("there is no ad account below the manager account; check login_customer_id")
+            raise JobError(
+                f"{self.platform.name}: the credentials reach no ad account; check whose they are (`aelp2 onboard --status`), "
+                "on Google Ads also login_customer_id"
+            )
         if self.wish.accounts:
             return [by_id[i] for i in self.wish.accounts]
         closed = [a for a in accounts if a.status != "ENABLED"]
@@ -106,8 +112,9 @@ class Load:
         wish = self.wish
         self._check_currency(account)
         last_day = last_complete_day(wish.run_date, account.timezone, utc_now())
+        past = self._past(account.account_id)
         window = plan_window(
-            self._past(account.account_id),
+            past,
             wish.run_date,
             last_day,
             days=wish.days,
@@ -115,11 +122,11 @@ class Load:
             start_date=wish.start_date,
         )
         result.window = window
-        chunks = list(window.chunks())
         log.info("account starts", account=account.account_id, days=f"{window.start} to {window.end}", why=window.why)
-        if not chunks:
+        if window.days < 1:
             raise JobError(f"--start-date {window.start} is after the last complete day {window.end}; give an earlier one")
-        for number, (start, end) in enumerate(chunks, 1):
+        chunks = Chunks(window, past)
+        for start, end in chunks:
             reports = self.platform.reports(account, start, end, run_date=wish.run_date)
             rows = self._write(account, reports)
             result.rows += rows
@@ -127,7 +134,10 @@ class Load:
             result.quarantined += len(reports.rejected)
             result.landed = end
             self._record(result, "running")
-            log.info("chunk landed", account=account.account_id, chunk=f"{number}/{len(chunks)}", until=str(end), rows=rows)
+            chunks.landed(rows, (end - start).days + 1)
+            done = (end - window.start).days + 1
+            log.info("chunk landed", account=account.account_id, days=f"{done}/{window.days}", until=str(end), rows=rows)
+            self.progress(account.account_id, done, window.days)
         self._record(result, "succeeded")
 
     def _write(self, account: Account, reports: Reports) -> int:
@@ -147,7 +157,7 @@ class Load:
 
     def _past(self, account_id: str) -> list[PastLoad]:
         rows = self.warehouse.query(
-            "SELECT run_date, start_date, end_date, status FROM control.ingest_runs "
+            "SELECT run_date, start_date, end_date, status, `rows` FROM control.ingest_runs "
             "WHERE platform = @platform AND account_id = @account_id",
             {"platform": self.platform.name, "account_id": account_id},
         )

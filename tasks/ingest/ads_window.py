@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-CHUNK_DAYS = 183  # half a year of 30 ads is about 6,000 rows: memory stays flat however long the history is
+FIRST_DAYS, CHUNK_DAYS = 7, 183  # of a first chunk, whose rows tell how many an account has; of any
+CHUNK_ROWS = 250_000  # what a chunk aims at: memory stays flat however long the history and however big the account
 DAY = timedelta(days=1)
 
 
@@ -19,6 +20,12 @@ class PastLoad:
     start_date: date
     end_date: date
     status: str
+    rows: int = 0
+
+    @property
+    def days(self) -> int:
+        """How many landed."""
+        return (self.end_date - self.start_date).days + 1
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,36 @@ class Window:
     end: date
     why: str
 
-    def chunks(self) -> Iterator[tuple[date, date]]:
-        """Spans of at most CHUNK_DAYS, oldest first, so that what has landed is always one piece."""
-        first = self.start
-        while first <= self.end:
-            last = min(first + (CHUNK_DAYS - 1) * DAY, self.end)
+    @property
+    def days(self) -> int:
+        """How many; none or fewer if there is nothing to load."""
+        return (self.end - self.start).days + 1
+
+
+class Chunks:
+    """A window in spans that land one by one, oldest first, so that what has landed is always one piece.
+
+    Args:
+        window: what they cover.
+        past: earlier loads of the account; the longest says how many rows a day has.
+    """
+
+    def __init__(self, window: Window, past: Sequence[PastLoad] = ()) -> None:
+        self._window, self._next, self._length = window, window.start, FIRST_DAYS
+        if known := [load for load in past if load.rows and load.days > 0]:
+            longest = max(known, key=lambda load: load.days)
+            self.landed(longest.rows, longest.days)
+
+    def __iter__(self) -> Iterator[tuple[date, date]]:
+        """First and last day of each span, both included."""
+        while self._next <= self._window.end:
+            first, last = self._next, min(self._next + (self._length - 1) * DAY, self._window.end)
+            self._next = last + DAY
             yield first, last
-            first = last + DAY
+
+    def landed(self, rows: int, days: int) -> None:
+        """Of ``days`` days ``rows`` rows came: the next span is as long as CHUNK_ROWS of them, at least a day."""
+        self._length = max(1, min(CHUNK_DAYS, CHUNK_ROWS * days // max(rows, 1)))
 
 
 def last_complete_day(run_date: date, timezone: str, now: datetime) -> date:

@@ -80,7 +80,7 @@ def jobs_on(tmp_path: Path) -> JobsOn:
 
 @pytest.fixture(scope="session")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """World acme with 400 days of history: three chunks."""
+    """World acme with 400 days of history: several chunks."""
     with sandbox_process(state_dir=tmp_path_factory.mktemp("acme"), history_days=400) as sandbox:
         yield sandbox
 

@@ -12,6 +12,7 @@ from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError, TryAgain
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.ingest.ads_load import Load, Result, Wish, raise_failures
+from tasks.ingest.ads_window import CHUNK_DAYS, FIRST_DAYS
 from tasks.platforms.base import Account, AccountChange, BudgetAmount, BudgetState, Receipt, RejectedRow, Reports
 
 RUN = date(2026, 3, 1)
@@ -139,7 +140,8 @@ def test_a_load_cut_off_between_chunks_goes_on_and_ends_the_same(warehouse: Duck
     platform = MemoryPlatform([A], broken={A.account_id: (RUN - 10 * DAY, TryAgain("quota"))})
     load(warehouse, platform)
     first, second = [asked[1:] for asked in platform.asked][:2]
-    assert (first[0], totals(warehouse)) == (RUN - 400 * DAY, {A.account_id: (366, 1830)})
+    landed = FIRST_DAYS + CHUNK_DAYS
+    assert (first[0], totals(warehouse)) == (RUN - 400 * DAY, {A.account_id: (landed, landed * 5)})
     assert runs(warehouse)[A.account_id]["end_date"] == second[1]
     platform.broken, platform.asked = {}, []
     load(warehouse, platform)
@@ -204,7 +206,7 @@ def test_closed_accounts_are_left_out_unless_named(warehouse: DuckDBWarehouse) -
 
 @pytest.mark.parametrize(
     ("accounts", "wanted", "message"),
-    [([A], ("9",), "no account 9 below the manager account; it has 1000000001"), ([], (), "there is no ad account")],
+    [([A], ("9",), "reach no account 9, but 1000000001"), ([], (), "reach no ad account")],
 )
 def test_no_such_account(warehouse: DuckDBWarehouse, accounts: list[Account], wanted: tuple[str, ...], message: str) -> None:
     """A wrong id, or a manager without clients, is an error and not a quiet success."""

@@ -1,12 +1,13 @@
 """Which days a load covers: history first, then the restatement window, and never a hole."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ingest.ads_window import CHUNK_DAYS, PastLoad, Window, last_complete_day, plan_window
+from tasks.ingest.ads_window import CHUNK_DAYS, CHUNK_ROWS, FIRST_DAYS, Chunks, PastLoad, Window, last_complete_day, plan_window
 
 RUN = date(2026, 3, 1)
 LAST = date(2026, 2, 28)
@@ -68,10 +69,39 @@ def test_the_clock_only_guards_the_day_under_way() -> None:
         assert last_complete_day(RUN, "America/Los_Angeles", now) == LAST
 
 
-@given(st.dates(date(2020, 1, 1), date(2026, 1, 1)), st.integers(0, 1500))
-def test_chunks_cover_each_day_once(start: date, length: int) -> None:
-    """Oldest first, no gap, no overlap, none longer than the limit."""
+@given(st.dates(date(2020, 1, 1), date(2026, 1, 1)), st.integers(-1, 1500), st.integers(0, 400_000))
+def test_chunks_cover_each_day_once(start: date, length: int, rows_a_day: int) -> None:
+    """Oldest first, no gap, no overlap; after the first as many days as aim at CHUNK_ROWS, none longer than the limit."""
     window = Window(start, start + length * DAY, "")
-    days = [first + n * DAY for first, last in window.chunks() for n in range((last - first).days + 1)]
-    assert days == [start + n * DAY for n in range(length + 1)]
-    assert all((last - first).days < CHUNK_DAYS for first, last in window.chunks())
+    chunks, spans = Chunks(window), []
+    for first, last in chunks:
+        spans.append((first, last))
+        days = (last - first).days + 1
+        chunks.landed(days * rows_a_day, days)
+    days_seen = [first + n * DAY for first, last in spans for n in range((last - first).days + 1)]
+    assert days_seen == [start + n * DAY for n in range(length + 1)]
+    assert all((last - first).days < FIRST_DAYS for first, last in spans[:1])
+    for first, last in spans[1:]:
+        days = (last - first).days + 1
+        assert days <= CHUNK_DAYS
+        assert days == 1 or days * rows_a_day <= CHUNK_ROWS
+
+
+def test_what_landed_before_tells_how_long_the_first_piece_may_be() -> None:
+    """A daily load of thirty days is one piece once a history is known, and several for an account of 100,000 rows a day."""
+    window = Window(RUN - 30 * DAY, LAST, "")
+    for rows_a_day, days in ((30, 30), (100_000, 2)):
+        past = load(RUN - 913 * DAY, RUN - 2 * DAY)
+        first, last = next(iter(Chunks(window, [replace(past, rows=rows_a_day * past.days)])))
+        assert (last - first).days + 1 == days
+
+
+def test_a_big_account_is_loaded_in_small_pieces_and_a_small_one_in_large() -> None:
+    """100,000 rows a day: two days at a time; 30 rows a day: half a year."""
+    for rows_a_day, expected in ((100_000, 2), (30, CHUNK_DAYS), (1_000_000, 1)):
+        chunks = Chunks(Window(date(2025, 1, 1), date(2026, 1, 1), ""))
+        spans = iter(chunks)
+        next(spans)
+        chunks.landed(FIRST_DAYS * rows_a_day, FIRST_DAYS)
+        first, last = next(spans)
+        assert (last - first).days + 1 == expected
