@@ -229,6 +229,20 @@ def test_each_defect_is_found_by_its_check(
     assert found.get(check) == failures, found
 
 
+@pytest.mark.parametrize(("platform", "found"), [("linkedin", 0), ("x", 0), ("meta", 1)])
+def test_clicks_above_impressions_are_no_defect_where_the_platform_counts_so(
+    healthy: Tables, store: Store, platform: str, found: int
+) -> None:
+    """LinkedIn's messages have clicks and no impressions, X counts every click on a post: that stops no line."""
+    _clicks(healthy)
+    for row in healthy[PERFORMANCE]:
+        row["platform"] = platform
+    gate = GATES["ingest-ads"]
+    member = next(t for t in gate.tables if t.name == PERFORMANCE)
+    results = TableGate(store(healthy), member, window(gate, RUN_DATE, "platforms")).run()
+    assert sum(result.failures for result in results if result.check == "clicks_above_impressions") == found
+
+
 def test_every_check_of_the_daily_tables_has_a_defect_that_trips_it() -> None:
     """A check that no test can make fail would be decoration."""
     marks = test_each_defect_is_found_by_its_check.pytestmark

@@ -103,7 +103,7 @@ def test_a_bad_row_is_set_aside_with_its_reason(changes: dict[str, Any], check: 
 
 
 def test_clicks_above_impressions_are_a_row_like_any_other() -> None:
-    """One showing can be clicked more than once (X: 281 clicks on 200): its spend must not be lost over a ratio."""
+    """One showing can be clicked more than once: its spend is not lost over a ratio; the gate tells a person."""
     got = shaped(row(metrics__clicks=2000))
     assert got.frame["ctr"].to_list() == [2.0]
     assert not got.rejected
