@@ -136,16 +136,16 @@ def test_only_passing_faults_mean_try_again(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_a_load_cut_off_between_chunks_goes_on_and_ends_the_same(warehouse: DuckDBWarehouse) -> None:
-    """The third chunk fails: two stay landed, the next run asks only for the rest, and the table is as if nothing happened."""
+    """The last chunk fails: three stay landed, the next run asks only for the rest, and the table is as if nothing happened."""
     platform = MemoryPlatform([A], broken={A.account_id: (RUN - 10 * DAY, TryAgain("quota"))})
     load(warehouse, platform)
-    first, second = [asked[1:] for asked in platform.asked][:2]
-    landed = FIRST_DAYS + CHUNK_DAYS
+    first, third = platform.asked[0][1:], platform.asked[2][1:]
+    landed = FIRST_DAYS + 2 * CHUNK_DAYS
     assert (first[0], totals(warehouse)) == (RUN - 400 * DAY, {A.account_id: (landed, landed * 5)})
-    assert runs(warehouse)[A.account_id]["end_date"] == second[1]
+    assert runs(warehouse)[A.account_id]["end_date"] == third[1]
     platform.broken, platform.asked = {}, []
     load(warehouse, platform)
-    assert platform.asked == [(A.account_id, second[1] + DAY, RUN - DAY)]
+    assert platform.asked == [(A.account_id, third[1] + DAY, RUN - DAY)]
     assert totals(warehouse) == {A.account_id: (400, 2000)}
     assert runs(warehouse)[A.account_id]["status"] == "succeeded"
 
@@ -178,7 +178,7 @@ def test_a_named_backfill_reaches_further_back(warehouse: DuckDBWarehouse) -> No
 def test_bad_rows_are_quarantined_and_counted(warehouse: DuckDBWarehouse) -> None:
     """The run goes on; the rows are in control.quarantine and their number in control.ingest_runs."""
     bad = RejectedRow(TABLE, {"cost_micros": -5, "campaign_id": "9"}, "cost_micros_min", "cost_micros is -5")
-    load(warehouse, MemoryPlatform([A], rejected=(bad,)), start_date=RUN - 20 * DAY)
+    load(warehouse, MemoryPlatform([A], rejected=(bad,)), start_date=RUN - 5 * DAY)
     kept = warehouse.query("SELECT table_name, reason FROM control.quarantine").rows()
     assert (kept, runs(warehouse)[A.account_id]["quarantined"]) == ([(TABLE, "cost_micros is -5")], 1)
     assert runs(warehouse)[A.account_id]["duplicates"] == 2
