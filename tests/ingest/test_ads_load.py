@@ -136,16 +136,16 @@ def test_only_passing_faults_mean_try_again(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_a_load_cut_off_between_chunks_goes_on_and_ends_the_same(warehouse: DuckDBWarehouse) -> None:
-    """The last chunk fails: three stay landed, the next run asks only for the rest, and the table is as if nothing happened."""
-    platform = MemoryPlatform([A], broken={A.account_id: (RUN - 10 * DAY, TryAgain("quota"))})
+    """The third chunk fails: two stay landed, the next run asks only for the rest, and the table is as if nothing happened."""
+    platform = MemoryPlatform([A], broken={A.account_id: (RUN - 100 * DAY, TryAgain("quota"))})
     load(warehouse, platform)
-    first, third = platform.asked[0][1:], platform.asked[2][1:]
-    landed = FIRST_DAYS + 2 * CHUNK_DAYS
-    assert (first[0], totals(warehouse)) == (RUN - 400 * DAY, {A.account_id: (landed, landed * 5)})
-    assert runs(warehouse)[A.account_id]["end_date"] == third[1]
+    landed = FIRST_DAYS + CHUNK_DAYS
+    assert (platform.asked[0][1], totals(warehouse)) == (RUN - 400 * DAY, {A.account_id: (landed, landed * 5)})
+    cut = platform.asked[1][2]
+    assert runs(warehouse)[A.account_id]["end_date"] == cut
     platform.broken, platform.asked = {}, []
     load(warehouse, platform)
-    assert platform.asked == [(A.account_id, third[1] + DAY, RUN - DAY)]
+    assert (platform.asked[0][1], platform.asked[-1][2]) == (cut + DAY, RUN - DAY)
     assert totals(warehouse) == {A.account_id: (400, 2000)}
     assert runs(warehouse)[A.account_id]["status"] == "succeeded"
 
