@@ -1,17 +1,19 @@
 """### Daily ads and outcomes
 
-Loads the restatement window of every ad account and the business's own new customers, then checks both.
+Loads the restatement window of every ad account on every platform, and the business's own new customers, then checks all.
 
 **Reads** the ad platforms, the business's outcomes **Writes** `ads.ads_campaign_performance`, `ads.ads_ad_performance`,
-`ads.ads_criterion_performance`, `ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.campaign_budgets`,
+`ads.ads_criterion_performance`, `ads.ads_action_performance`, `ads.ads_breakdown_performance`,
+`ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.ads_entities`, `ads.ad_statuses`, `ads.campaign_budgets`,
 `ads.business_outcomes`, `control.validation_results`, `control.quarantine`
-**If it fails** yesterday's tables stay as they were and no plan is made today; clear the failed task once its cause is gone, a
-repeated load changes nothing. Runbook `ads_ingest_daily`.
+**If it fails** an account that failed keeps yesterday's rows and stops no other; checks and plans go on with the others, and this
+run stays red until the account's task is cleared. Where outcomes or checks fail, no plan is made today. A repeated load changes
+nothing. Runbook `ads_ingest_daily`.
 """
 
 from aelp2_airflow.assets import ADS_VALIDATED
 from aelp2_airflow.defaults import START, Tag, Urgency, cron, default_args
-from aelp2_airflow.pods import pod
+from aelp2_airflow.pods import marker, pod, pod_each
 from airflow.sdk import DAG
 
 with DAG(
@@ -24,8 +26,12 @@ with DAG(
     default_args=default_args("data", Urgency.TODAY),
     tags=[Tag.INGEST],
 ):
-    ads = pod("ingest-ads", access="read", size="m")
+    accounts = pod("list-accounts", access="read", xcom=True)
+    ads = pod_each("ingest-ads", over=accounts, access="read", size="m")
+    some_landed = marker("some_accounts_landed", trigger_rule="all_done_min_one_success")
+    all_landed = marker("all_accounts_landed")
     outcomes = pod("ingest-outcomes")
     validate = pod("validate-tables", writes=(ADS_VALIDATED,))
 
-    [ads, outcomes] >> validate
+    ads >> [some_landed, all_landed]
+    [some_landed, outcomes] >> validate

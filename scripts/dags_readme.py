@@ -26,6 +26,8 @@ def _schedule(call: ast.Call) -> str:
     """`cron("0 5 * * *")` → a clock time, `after(ADS_VALIDATED)` → what it waits for."""
     value = next(keyword.value for keyword in call.keywords if keyword.arg == "schedule")
     if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
+    if isinstance(value, ast.Constant) and value.value is None:
+        return "by hand, with a form"
         raise ValueError(f"schedule {ast.unparse(value)!r} is neither cron(…) nor after(…)")
     if value.func.id == "after":
         return "after " + ", ".join(f"`{ast.unparse(asset).lower()}`" for asset in value.args)

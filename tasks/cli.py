@@ -73,6 +73,10 @@ JOBS: dict[str, Job] = {
             "control.quarantine",
         ),
     ),
+    "list-accounts": Job(
+        "tasks.ingest.list_accounts",
+        "Name every ad account that the stored credentials reach: one load each for Airflow to start.",
+    ),
     "ingest-outcomes": Job(
         "tasks.ingest.ingest_outcomes",
         "Load the business's own daily new customers and revenue.",

@@ -18,6 +18,18 @@ def _stamp_assets(context: Any, _result: Any = None) -> None:
         }
 
 
+def _operator() -> type[Any]:
+    """What runs a job here."""
+    if is_local():
+        from aelp2_airflow.local_job import LocalJobOperator
+
+        return LocalJobOperator
+    # Imported here: the Kubernetes client costs seconds, and a developer's machine never needs it.
+    from aelp2_airflow.cluster_job import JobPodOperator
+
+    return JobPodOperator
+
+
 def pod(
     command: str,
     *args: str,
@@ -41,12 +53,7 @@ def pod(
     policy: dict[str, Any] = {"retries": 0, "pool": "mutations"} if container.mutates else {}
     if writes:
         policy |= {"outlets": list(writes), "post_execute": _stamp_assets}
-    if is_local():
-        from aelp2_airflow.local_job import LocalJobOperator as Operator
-    else:
-        # Imported here: the Kubernetes client costs seconds, and a developer's machine never needs it.
-        from aelp2_airflow.cluster_job import JobPodOperator as Operator  # type: ignore[assignment]
-    return Operator(
+    task: BaseOperator = _operator()(
         task_id=task_id or command.replace("-", "_"),
         container=container,
         arguments=[command, "--run-date", RUN_DATE, *args],
@@ -55,3 +62,34 @@ def pod(
         **policy,
         **kwargs,
     )
+    return task
+
+
+def pod_each(
+    command: str,
+    *,
+    over: BaseOperator,
+    image: str = "ads",
+    size: Size = "s",
+    access: Access = "none",
+    execution_timeout: timedelta = timedelta(hours=1),
+    **kwargs: Any,
+) -> Any:
+    """One task instance of ``aelp2 command`` for each command line that the task ``over`` handed over, as `list-accounts` does.
+
+    They run side by side, and one that fails stops no other. Tasks that may mutate are never made this way: one at a time.
+    """
+    container = Container(command, (), image, size, access)
+    if container.mutates:
+        raise ValueError(f"{command}: a task that may mutate is a pod() of its own, in its pool, never one of many")
+    partial = _operator().partial(
+        task_id=command.replace("-", "_"), container=container, execution_timeout=execution_timeout, **kwargs
+    )
+    return partial.expand(arguments=over.output)  # type: ignore[attr-defined]  # the output of an operator
+
+
+def marker(task_id: str, trigger_rule: str = "all_success") -> BaseOperator:
+    """A task that does nothing: others wait for it, or its state tells at the end of a run what happened before it."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    return EmptyOperator(task_id=task_id, trigger_rule=trigger_rule, execution_timeout=timedelta(minutes=5))

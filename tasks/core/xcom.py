@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def push(value: Mapping[str, object]) -> None:
+def push(value: Mapping[str, object] | Sequence[object]) -> None:
     """Write ``value`` as JSON to the file that ``AELP2_XCOM_FILE`` names; outside Airflow it is unset and nothing happens."""
     target = os.environ.get("AELP2_XCOM_FILE")
     if target:

@@ -12,7 +12,7 @@ from tasks.platforms.base import Platform
 if TYPE_CHECKING:
     from tasks.core.settings import Settings
 
-__all__ = ["ADAPTERS", "Platform", "adapter_of", "open_platform"]
+__all__ = ["ADAPTERS", "Platform", "adapter_of", "has_credentials", "open_platform"]
 
 # Platform → its adapter. Adding one: a line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
 ADAPTERS = {
@@ -25,6 +25,14 @@ def open_platform(name: str, settings: Settings, *, brand_terms: Sequence[str] =
     """The adapter of platform ``name``; JobError if there is none. Nothing is dialled yet."""
     made: Platform = adapter_of(name)(settings, brand_terms=brand_terms)
     return made
+
+
+def has_credentials(settings: Settings, name: str) -> bool:
+    """Whether credentials of platform ``name`` are stored; whether they are right only the platform knows."""
+    from tasks.platforms.credentials import credentials_file
+
+    own = settings.google_ads_config if name == "google_ads" else None
+    return (own or credentials_file(settings, name)).is_file()
 
 
 def adapter_of(name: str) -> type[Any]:
