@@ -242,7 +242,7 @@ class MetaPlatform(HttpPlatform):
         pages = held[1] if held and is_held else self._report(account, "ad", (start, end), _AD_IDS)
         whole = {"level": "ad", "breakdown": "none", "segment_id": "all"}
         return (
-            pl.concat(page.results for page in pages)
+            pl.concat(page.results() for page in pages)
             .rename({"ad_id": "entity_id"})
             .drop("campaign_id", "adgroup_id")
             .with_columns(*(pl.lit(value).alias(name) for name, value in whole.items()), pl.lit(1, pl.Int64).alias("period_days"))

@@ -6,7 +6,7 @@ report holds too much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import structlog
 
 from tasks.core.errors import JobError, TryAgain
 from tasks.platforms.calls import CallError, Kind, RetryPolicy
-from tasks.platforms.columns import Column, Unit, frame_of
+from tasks.platforms.columns import Column, Unit, convert, frame_of
 from tasks.platforms.meta.failures import GONE, TOO_MUCH_DATA, failure_of
 from tasks.platforms.meta.graph import GraphApi
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(source=__name__)
 
 PAGE_ROWS = 1000
+DECODED_ROWS = 20_000  # at once: a frame costs about 6 ms whatever it holds
 RUNS = 2  # of a job over the same days
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS = 0.2, 30.0, 1800.0
 CLICK_WINDOWS, VIEW_WINDOW = ("1d_click", "7d_click", "28d_click"), "1d_view"
@@ -56,7 +57,6 @@ _NUMBERS = (
     Column("cost_micros", "spend", "money"),
 )
 _VIDEO = {"video_views": VIDEO_FIELDS[0], "video_completions": VIDEO_FIELDS[1]}
-_NOTHING: dict[str, Any] = {}
 
 
 class _LostError(Exception):
@@ -65,10 +65,27 @@ class _LostError(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """A page: delivery by entity and day, and results by entity, day, action and window."""
+    """Some pages: ``delivery`` by entity and day; ``_keys`` has each row's day and ids, ``_counts`` its results by window."""
 
     delivery: pl.DataFrame
-    results: pl.DataFrame
+    _keys: pl.DataFrame
+    _counts: pl.DataFrame
+
+    def results(self) -> pl.DataFrame:
+        """By entity, day, kind of action and window; a window without results has no row. Without a value, as of a lead: null."""
+        import polars as pl
+
+        parts = [
+            self._counts.filter(pl.col(window) > 0).select(
+                "row",
+                "action_type",
+                pl.lit(window).alias("attribution_window"),
+                pl.col(window).alias("actions"),
+                pl.col(f"{window}_value").alias("revenue_micros"),
+            )
+            for window in WINDOWS
+        ]
+        return pl.concat(parts).join(self._keys, on="row", how="left", maintain_order="left").drop("row")
 
 
 class Insights:
@@ -89,7 +106,7 @@ class Insights:
         days: tuple[date, date],
         decode: Callable[[list[dict[str, Any]]], T],
     ) -> list[T]:
-        """``decode`` of every page of the report ``params`` over ``days`` (both included).
+        """``decode`` of all rows, some pages at a time, of the report ``params`` over ``days`` (both included).
 
         TryAgain if a single day's job fails again and again, JobError if a single day is too much for Meta.
         """
@@ -129,7 +146,7 @@ class Insights:
         run_id = self._api.read(what, (f"act_{account_id}", "insights"), asked, method="POST")["report_run_id"]
         try:
             self._wait(what, run_id)
-            return [decode(rows) for rows in self._api.pages(what, (run_id, "insights"), {}, PAGE_ROWS)]
+            return [decode(rows) for rows in _gathered(self._api.pages(what, (run_id, "insights"), {}, PAGE_ROWS))]
         except CallError as error:
             if GONE not in error.failure.codes:
                 raise
@@ -177,37 +194,34 @@ def decode(rows: Sequence[Mapping[str, Any]], ids: Sequence[Column], what: str, 
     delivery = base.join(default, on="row", how="left", maintain_order="left").with_columns(
         pl.col("conversions").fill_null(0.0), pl.col("revenue_micros").fill_null(0)
     )
-    names = [column.name for column in ids]
-    parts = [
-        both.filter(pl.col(window) > 0).select(
-            "row",
-            "action_type",
-            pl.lit(window).alias("attribution_window"),
-            pl.col(window).alias("actions"),
-            pl.col(f"{window}_value").alias("revenue_micros"),  # null of what has no value, a lead
-        )
-        for window in WINDOWS
-    ]
-    results = pl.concat(parts).join(base.select("row", "date", *names), on="row", how="left", maintain_order="left")
-    return Decoded(delivery.drop("row"), results.drop("row"))
+    return Decoded(delivery.drop("row"), base.select("row", "date", *(column.name for column in ids)), both)
 
 
 def _listed(rows: Sequence[Mapping[str, Any]], key: str, unit: Unit, what: str) -> pl.DataFrame:
     """The results in each row's list ``key``: row, action_type and a column for each window; absent windows are 0."""
     import polars as pl
 
-    places, found = [], []
-    for place, row in enumerate(rows):
-        for one in row.get(key) or ():
-            if one["action_type"] in RESULTS:
-                places.append(place)
-                found.append(one)
+    kept = [(place, one) for place, row in enumerate(rows) for one in row.get(key) or () if one["action_type"] in RESULTS]
+    found = [one for _, one in kept]
     columns = (Column("action_type", "action_type"), *(Column(w, w, unit, 0) for w in WINDOWS))
     frame = frame_of(found, columns, f"{what}, {key}")
-    return frame.with_columns(pl.Series("row", places, dtype=pl.UInt32))
+    return frame.with_columns(pl.Series("row", [place for place, _ in kept], dtype=pl.UInt32))
 
 
 def _single(rows: Sequence[Mapping[str, Any]], key: str, name: str, what: str) -> pl.Series:
     """Video counts are lists with one action in them; a row without the list has no video, or nobody who watched."""
-    cells = [(row.get(key) or (_NOTHING,))[0] for row in rows]
-    return frame_of(cells, (Column(name, "value", "count", None),), f"{what}, {key}")[name]
+    import polars as pl
+
+    cells = [played[0]["value"] if (played := row.get(key)) else None for row in rows]
+    return convert(pl.Series(key, cells, dtype=pl.String), Column(name, key, "count", None), what)
+
+
+def _gathered(pages: Iterable[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """Pages put together to ``DECODED_ROWS`` or a little more; the last one may be short, and one comes in any case."""
+    rows: list[dict[str, Any]] = []
+    for page in pages:
+        rows += page
+        if len(rows) >= DECODED_ROWS:
+            yield rows
+            rows = []
+    yield rows
