@@ -1,5 +1,8 @@
 """What a test of the Meta adapter works with."""
 
+import hashlib
+import hmac
+import tempfile
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -53,8 +56,7 @@ class Lab:
         folder = self.market.folder / f"credentials{standing and f'_{standing}'}"
         if changes:
             content = yaml.safe_load((folder / "meta.yaml").read_text()) | changes
-            folder = self.market.folder / "changed"
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self.market.folder))  # read at the first call, when others may have been written
             path = folder / "meta.yaml"
             path.write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
             path.chmod(0o600)
@@ -77,9 +79,6 @@ class Lab:
 
     def secrets(self) -> list[str]:
         """Every secret of every standing, and the proofs made of them."""
-        import hashlib
-        import hmac
-
         secret = self.market.tokens.secret("meta", "app-secret")
         tokens = [self.market.tokens.access_token("meta", s) for s in ("good", "expired", "limited")]
         proofs = [hmac.new(secret.encode(), t.encode(), hashlib.sha256).hexdigest() for t in tokens]
