@@ -148,12 +148,10 @@ class MetaApi:
         raise not_found(call.method.lower(), "/".join(call.path))
 
     def _node(self, call: Call, context: Context) -> dict[str, Any]:
-        names = call.fields(_AD_FIELDS, "Adgroup")
-        for view in context.views(self.platform):
-            for row in entities(view, "ads"):
-                if row["id"] == call.path[0]:
-                    return _chosen(row, names)
-        raise not_found("get", call.path[0])
+        found = [row for view in context.views(self.platform) for row in entities(view, "ads") if row["id"] == call.path[0]]
+        if not found:
+            raise not_found("get", call.path[0])
+        return _chosen(found[0], call.fields(_AD_FIELDS, "Adgroup"))
 
     def _account_call(self, call: Call, context: Context, head: str, rest: tuple[str, ...]) -> Response:
         view = context.view(head.removeprefix("act_"), self.platform)

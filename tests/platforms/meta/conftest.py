@@ -34,7 +34,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
 
 @pytest.fixture
 def lab(market: Market, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """A server of its own for each test; the market is the session's, its ads as at the start, no fault on."""
+    """A server of its own for each test; the market is the session's, its ads as at the start, nothing made, no fault on."""
     api = MetaApi()
     server = PlatformServer(market.sandbox, market.tokens, [api])
     write_platform_credentials(market.folder, server)
@@ -47,5 +47,6 @@ def lab(market: Market, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     server.shutdown()
     server.server_close()
     market.sandbox.clear_faults()
+    market.sandbox.made.clear()
     own = [u.ad_id for u in market.sandbox.market.layout.units if u.ad_id]
     market.sandbox.commit([("ad", ad, 1) for ad in own], client_type="TEST", user="reset@example.test")
