@@ -228,6 +228,16 @@ def test_validating_makes_nothing(client: Client) -> None:
             {"campaign_id": "1", "billing_event": "IMPRESSIONS", "optimization_goal": "LINK_CLICKS", "targeting": "{}"},
             "needs a location",
         ),
+        (
+            "adsets",
+            {
+                "campaign_id": "1",
+                "billing_event": "IMPRESSIONS",
+                "optimization_goal": "LINK_CLICKS",
+                "targeting": '{"geo_locations":{"countries":["US"]}}',
+            },
+            "Advantage audience flag required",
+        ),
         ("ads", {"adset_id": "1", "creative": '{"object_story_spec":{"page_id":"5"}}'}, "page does not exist"),
         ("ads", {"adset_id": "1", "creative": '{"object_story_spec":{"page_id":"104000000000001"}}'}, "needs a destination"),
     ],

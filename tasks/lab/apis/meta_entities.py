@@ -136,6 +136,8 @@ def _check_ad_set(asked: dict[str, Any], view: AccountView, _page_id: str) -> st
         raise GraphError(100, "Budget is set at the campaign: it cannot stand on the ad set too", subcode=1885621)
     if not asked["targeting"].get("geo_locations", {}).get("countries"):
         raise GraphError(100, "Your ad set needs a location", subcode=1885364)
+    if "advantage_audience" not in asked["targeting"].get("targeting_automation", {}):
+        raise GraphError(100, "Advantage audience flag required: set it to 0 or 1", subcode=1870227)
     if asked["campaign_id"] not in {n.id for n in view.campaigns()}:
         raise GraphError(100, "(#100) campaign_id must be a valid campaign ID")
     return str(asked["campaign_id"])

@@ -16,7 +16,15 @@ HISTORY_MONTHS = 37
 MAX_ROWS = 500_000
 QUICK_ROWS = 1000  # a report of so many rows is ready when it is first asked about
 IDS = {"account_id": "account", "campaign_id": "campaign", "adset_id": "adset", "ad_id": "ad"}
-NUMBERS = ("impressions", "clicks", "spend", "actions", "action_values", "video_play_actions", "video_p100_watched_actions")
+NUMBERS = (
+    "impressions",
+    "clicks",
+    "spend",
+    "actions",
+    "action_values",
+    "video_thruplay_watched_actions",
+    "video_p100_watched_actions",
+)
 _COUNTRIES = (("US", 0.81), ("CA", 0.12), ("MX", 0.07))
 _PLACEMENTS = (
     ("facebook:feed", 0.42),
@@ -90,7 +98,7 @@ def parse(form: Mapping[str, str], view: AccountView, today: date, max_rows: int
     if breakdowns not in _BREAKDOWNS:
         message = f"(#100) Current combination of data breakdown columns ({', '.join(breakdowns)}) is invalid"
         raise GraphError(100, message, subcode=1487534 if not breakdowns else 0)
-    if breakdowns and any(name.startswith("video_p") for name in fields):
+    if breakdowns and any(name.startswith("video_") for name in fields):
         raise GraphError(100, "(#100) video metrics by breakdown are not modelled")
     first, last = _days(form, today)
     entities = {"account": 1, "campaign": len(view.campaigns()), "adset": len(view.ad_groups()), "ad": len(view.ads())}[level]
@@ -141,7 +149,7 @@ def _everything(view: AccountView, fact: Fact, asked: Asked) -> dict[str, Any]:
         "spend": decimal(fact.cost_micros),
         "actions": _actions(fact, asked.windows, 0),
         "action_values": _actions(fact, asked.windows, 1),
-        "video_play_actions": _video(fact.video_views),
+        "video_thruplay_watched_actions": _video(fact.video_views),
         "video_p100_watched_actions": _video(fact.video_completions),
     }
     chosen = {name: value for name, value in (ids | numbers).items() if name in asked.fields}

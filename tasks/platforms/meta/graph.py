@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tasks.core.log import redact
 from tasks.platforms import calls
 from tasks.platforms.calls import CallError, Kind, RetryPolicy
 from tasks.platforms.http import FailedCallError, HttpFailure
@@ -41,7 +42,7 @@ class GraphApi:
         from facebook_business.api import FacebookAdsApi
         from facebook_business.session import FacebookSession
 
-        _quieten_urllib3()
+        _keep_tokens_out_of_logs()
         self._session = FacebookSession(app_secret=app_secret, access_token=access_token)
         self._session.requests.hooks["response"].append(_refuse_what_is_no_json)
         if endpoint:
@@ -161,9 +162,18 @@ def _refuse_what_is_no_json(response: requests.Response, **_: Any) -> None:
         raise FailedCallError(HttpFailure("meta", Kind.PASSING, response.status_code, "UNAVAILABLE", message))
 
 
-def _quieten_urllib3() -> None:
-    """At DEBUG urllib3 logs each address, and ours hold the token. Whoever turns all logging up must not get it."""
+class _NoTokens(logging.Filter):
+    """At DEBUG urllib3 logs each address, and ours hold the token: whoever turns all logging up must not get it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Cut it out of the line; the line stays."""
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+
+_NO_TOKENS = _NoTokens()
+
+
+def _keep_tokens_out_of_logs() -> None:
     for name in ("urllib3.connectionpool", "urllib3.util.retry"):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
+        logging.getLogger(name).addFilter(_NO_TOKENS)  # once, however often

@@ -48,7 +48,7 @@ RESULTS = frozenset(
     | {"submit_application", "contact", "schedule", "mobile_app_install"}
 )
 FIELDS = ("impressions", "clicks", "spend", "actions", "action_values")
-VIDEO_FIELDS = ("video_play_actions", "video_p100_watched_actions")
+VIDEO_FIELDS = ("video_thruplay_watched_actions", "video_p100_watched_actions")
 _STATUS_FIELDS = "async_status,async_percent_completion,error_code,error_subcode,error_message"
 _NUMBERS = (
     Column("date", "date_start", "day"),

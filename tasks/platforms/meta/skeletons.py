@@ -40,7 +40,8 @@ def parameters(skeleton: Skeleton, kind: str, currency: str, page_id: str) -> di
             "billing_event": "IMPRESSIONS",
             "optimization_goal": "LINK_CLICKS",
             "destination_type": "WEBSITE",
-            "targeting": {"geo_locations": {"countries": _COUNTRIES}},
+            # Since v23.0 an ad set must say whether Meta may widen its audience.
+            "targeting": {"geo_locations": {"countries": _COUNTRIES}, "targeting_automation": {"advantage_audience": 0}},
         }
     link = {"link": skeleton.landing_url, "message": skeleton.label}
     return common | {"creative": {"name": skeleton.label, "object_story_spec": {"page_id": page_id, "link_data": link}}}
