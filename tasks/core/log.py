@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 # Bearer tokens, OAuth refresh tokens, PEM blocks, key=value secrets, e-mail addresses, international phone numbers.
-_NAMES = r"access_token|refresh_token|client_secret|private_key|developer[-_]token|password|appsecret_proof"
+_NAMES = r"access_token|input_token|refresh_token|client_secret|private_key|developer[-_]token|password|appsecret_proof"
 _OPAQUE = r"ya29\.[\w.-]+|1//[\w-]{20,}|Bearer\s+[\w.~+/=-]+|-----BEGIN (?s:.)*?(?:-----END [\w ]+-----|\Z)"
 _SENSITIVE = re.compile(
     rf"(?P<token>{_OPAQUE})"

@@ -17,6 +17,7 @@ __all__ = ["ADAPTERS", "Platform", "adapter_of", "has_credentials", "open_platfo
 # Platform → its adapter. Adding one: a line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
 ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
+    "meta": "tasks.platforms.meta:MetaPlatform",
     "reddit": "tasks.platforms.reddit:RedditPlatform",
 }
 
