@@ -25,9 +25,9 @@ The run date of a run is the day of its logical date; data up to the day before 
 def _schedule(call: ast.Call) -> str:
     """`cron("0 5 * * *")` → a clock time, `after(ADS_VALIDATED)` → what it waits for."""
     value = next(keyword.value for keyword in call.keywords if keyword.arg == "schedule")
-    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
     if isinstance(value, ast.Constant) and value.value is None:
         return "by hand, with a form"
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
         raise ValueError(f"schedule {ast.unparse(value)!r} is neither cron(…) nor after(…)")
     if value.func.id == "after":
         return "after " + ", ".join(f"`{ast.unparse(asset).lower()}`" for asset in value.args)
