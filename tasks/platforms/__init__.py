@@ -18,6 +18,7 @@ __all__ = ["ADAPTERS", "Platform", "adapter_of", "open_platform"]
 ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
     "reddit": "tasks.platforms.reddit:RedditPlatform",
+    "tiktok": "tasks.platforms.tiktok:TikTokPlatform",
 }
 
 

@@ -1,5 +1,6 @@
 """The HTTP APIs of the platforms beside Google Ads, each in its own words, over one market."""
 
 from tasks.lab.apis.reddit import RedditApi
+from tasks.lab.apis.tiktok import TikTokApi
 
-APIS = (RedditApi,)
+APIS = (RedditApi, TikTokApi)
