@@ -158,7 +158,9 @@ class Hit:
 class _Handler(BaseHTTPRequestHandler):
     server: PlatformServer
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes: without this the second waits 40 ms for the first one's receipt
+    disable_nagle_algorithm = (
+        True  # head and body are two writes: without this the second waits 40 ms for the first one's receipt
+    )
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         """Keep quiet: tokens ride in query strings."""

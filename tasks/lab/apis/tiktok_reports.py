@@ -38,7 +38,7 @@ _PARTS = {
 }
 _DELIVERY = {"spend", "impressions", "clicks", "conversion", "video_play_actions", "video_views_p100"}
 _PAGE_EVENTS = {"complete_payment", "form"}
-_WHOLE_ONLY = {"total_complete_payment_rate", "cta_conversion", "vta_conversion"}
+_WHOLE_ONLY = {"total_complete_payment_rate", "total_purchase", "total_purchase_value", "cta_conversion", "vta_conversion"}
 
 
 def report(request: Request, view: AccountView, most_ads: int) -> tuple[list[dict[str, Any]], bool]:
@@ -131,6 +131,8 @@ def _values(fact: Fact) -> Mapping[str, str]:
         "vta_conversion": str(viewed),
         "complete_payment": str(purchases),
         "total_complete_payment_rate": _money(value),
+        "total_purchase": "0",  # Acme has no app
+        "total_purchase_value": "0.00",
         "form": str(fact.result("lead", CLICK_WINDOW, VIEW_WINDOW)[0]),
         "video_play_actions": str(fact.video_views),
         "video_views_p100": str(fact.video_completions),

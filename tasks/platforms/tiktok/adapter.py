@@ -38,12 +38,13 @@ from tasks.platforms.tiktok.reporting import (
     BASIC_NUMBERS,
     BREAKDOWNS,
     CAMPAIGN,
+    CONVERSIONS,
     DAY,
-    PURCHASES,
-    VALUE,
+    VALUES,
     VIDEO,
     Query,
-    action_columns,
+    action_query,
+    breakdown,
     windows,
 )
 
@@ -248,14 +249,17 @@ class TikTokPlatform(HttpPlatform):
         return pl.concat(parts)
 
     def _delivery(self, account: Account, level: str, start: date, end: date) -> pl.DataFrame:
-        own = {"campaign": CAMPAIGN, "ad": AD}[level]
-        return self._report(account, Query(level, (DAY, own, *BASIC_NUMBERS, PURCHASES, VALUE, *VIDEO)), start, end)
+        import polars as pl
+
+        own, values = {"campaign": CAMPAIGN, "ad": AD}[level], [column.name for column in VALUES]
+        query = Query(level, (DAY, own, *BASIC_NUMBERS, CONVERSIONS, *VALUES, *VIDEO))
+        found = self._report(account, query, start, end)
+        return found.with_columns(pl.sum_horizontal(values).alias("revenue_micros")).drop(values)
 
     def _actions(self, account: Account, start: date, end: date) -> pl.DataFrame:
         import polars as pl
 
-        wide = self._report(account, Query("ad", tuple(action_columns())), start, end)
-        nothing = pl.lit(None, dtype=pl.Int64)
+        wide = self._report(account, action_query(), start, end)
         parts = [
             wide.select(
                 "date",
@@ -263,9 +267,9 @@ class TikTokPlatform(HttpPlatform):
                 pl.lit(action).alias("action_type"),
                 pl.lit(window).alias("attribution_window"),
                 pl.col(f"{action} {window}").alias("actions"),
-                (pl.col("revenue_micros") if action == "complete_payment" else nothing).alias("revenue_micros"),
+                (pl.col(value) if value else pl.lit(None, dtype=pl.Int64)).alias("revenue_micros"),
             )
-            for action, window in ACTIONS
+            for (action, window), (_, value) in ACTIONS.items()
         ]
         whole = {"level": "ad", "breakdown": "none", "segment_id": "all"}
         constants = [pl.lit(value).alias(name) for name, value in whole.items()]
@@ -278,18 +282,17 @@ class TikTokPlatform(HttpPlatform):
     def _breakdowns(self, account: Account, start: date, end: date) -> pl.DataFrame:
         import polars as pl
 
-        numbers = ("impressions", "clicks", "cost_micros", "conversions")
         return pl.concat(
-            self._report(account, breakdown.query(), start, end).select(
+            self._report(account, breakdown(parts), start, end).select(
                 "date",
                 pl.lit("campaign").alias("level"),
                 pl.col("campaign_id").alias("entity_id"),
-                pl.lit(breakdown.name).alias("breakdown"),
-                pl.concat_str(breakdown.parts, separator=":").alias("segment_id"),
+                pl.lit(name).alias("breakdown"),
+                pl.concat_str(parts, separator=":").alias("segment_id"),
                 pl.lit(1, dtype=pl.Int64).alias("period_days"),
-                *numbers,
+                *(column.name for column in (*BASIC_NUMBERS, CONVERSIONS)),
             )
-            for breakdown in BREAKDOWNS
+            for name, parts in BREAKDOWNS.items()
         )
 
     def set_ad_statuses(self, account_id: str, statuses: Sequence[AdStatus], *, validate_only: bool) -> Receipt:

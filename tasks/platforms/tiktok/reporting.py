@@ -7,7 +7,7 @@ The asynchronous tasks (report/task/create, check, download) know no longest win
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -22,20 +22,27 @@ BASIC_NUMBERS = (
     Column("clicks", "metrics.clicks", "count"),
     Column("cost_micros", "metrics.spend", "money"),
 )
-# Purchases on the website by all of the ad group's windows. The value's name is TikTok's own slip: it is an amount, no rate.
-PURCHASES = Column("conversions", "metrics.complete_payment", "number", 0.0)
-VALUE = Column("revenue_micros", "metrics.total_complete_payment_rate", "money", 0)
+# Of the event that each ad group optimises for, by all of its windows: what Ads Manager calls conversions.
+CONVERSIONS = Column("conversions", "metrics.conversion", "number", 0.0)
+# Value of purchases on the website and in the app. The first name is TikTok's own slip: it is an amount, no rate.
+VALUES = (
+    Column("website_micros", "metrics.total_complete_payment_rate", "money", 0),
+    Column("app_micros", "metrics.total_purchase_value", "money", 0),
+)
 VIDEO = (
     Column("video_views", "metrics.video_play_actions", "count", None),
     Column("video_completions", "metrics.video_views_p100", "count", None),
 )
-# (action, window) → metric. The event an ad group optimises for is the only one told apart by click and view.
-ACTIONS = {
-    ("conversion", "7d_click"): "cta_conversion",
-    ("conversion", "1d_view"): "vta_conversion",
-    ("complete_payment", "default"): "complete_payment",
-    ("form", "default"): "form",
+# (action, window) → metric, column of its value. Only the event optimised for is told apart by click and view, without value.
+ACTIONS: dict[tuple[str, str], tuple[str, str | None]] = {
+    ("conversion", "7d_click"): ("cta_conversion", None),
+    ("conversion", "1d_view"): ("vta_conversion", None),
+    ("complete_payment", "default"): ("complete_payment", "website_micros"),
+    ("total_purchase", "default"): ("total_purchase", "app_micros"),
+    ("form", "default"): ("form", None),
 }
+# Breakdown as in ads.ads_breakdown_performance → dimensions of the audience report. No report tells values by part.
+BREAKDOWNS = {"country": ("country_code",), "age_gender": ("age", "gender"), "placement": ("placement",)}
 
 
 @dataclass(frozen=True)
@@ -62,28 +69,10 @@ class Query:
         }
 
 
-@dataclass(frozen=True)
-class Breakdown:
-    """A split of campaigns; ``name`` as in ads.ads_breakdown_performance, ``counted`` the metric of its conversions."""
-
-    name: str
-    parts: tuple[str, ...]
-    report_type: str
-    counted: str
-
-    def query(self) -> Query:
-        """The report that tells it."""
-        counted = Column("conversions", f"metrics.{self.counted}", "number", 0.0)
-        parts = tuple(Column(part, f"dimensions.{part}") for part in self.parts)
-        return Query("campaign", (DAY, CAMPAIGN, *parts, *BASIC_NUMBERS, counted), self.report_type, self.parts)
-
-
-# Audience reports know no purchases, only the event each ad group optimises for; no report tells values by part.
-BREAKDOWNS = (
-    Breakdown("country", ("country_code",), "BASIC", "complete_payment"),
-    Breakdown("age_gender", ("age", "gender"), "AUDIENCE", "conversion"),
-    Breakdown("placement", ("placement",), "AUDIENCE", "conversion"),
-)
+def breakdown(parts: tuple[str, ...]) -> Query:
+    """Campaigns by these dimensions."""
+    columns = (DAY, CAMPAIGN, *(Column(part, f"dimensions.{part}") for part in parts), *BASIC_NUMBERS, CONVERSIONS)
+    return Query("campaign", columns, "AUDIENCE", parts)
 
 
 def windows(start: date, end: date, longest: int = LONGEST_DAYS) -> Iterator[tuple[date, date]]:
@@ -98,7 +87,9 @@ def windows(start: date, end: date, longest: int = LONGEST_DAYS) -> Iterator[tup
         start = last + timedelta(days=1)
 
 
-def action_columns() -> Sequence[Column]:
-    """A column per action and window, named ``action window``, and the value of purchases."""
-    counts = [Column(f"{action} {window}", f"metrics.{metric}", "number", 0.0) for (action, window), metric in ACTIONS.items()]
-    return [DAY, AD, *counts, VALUE]
+def action_query() -> Query:
+    """A column per action and window, named ``action window``, and the values."""
+    counts = [
+        Column(f"{action} {window}", f"metrics.{metric}", "number", 0.0) for (action, window), (metric, _) in ACTIONS.items()
+    ]
+    return Query("ad", (DAY, AD, *counts, *VALUES))
