@@ -29,7 +29,8 @@ from tasks.platforms.http import FailedCallError, HttpFailure
 from tasks.platforms.http_platform import ACTIONS, ADS, BREAKDOWNS, CAMPAIGNS, ENTITIES
 from tasks.platforms.tiktok import TikTokPlatform, adapter
 from tasks.platforms.tiktok.failures import decode, kind_of
-from tasks.platforms.tiktok.reporting import windows
+from tasks.platforms.tiktok.reporting import AD, CAMPAIGN, Query, windows
+from tasks.platforms.tiktok.reporting import DAY as DAY_COLUMN
 
 DAY = timedelta(days=1)
 GONE = "http://127.0.0.1:1/tiktok"  # nobody listens there
@@ -187,6 +188,24 @@ def test_long_histories_are_asked_in_pieces_the_api_takes(days: int, pieces: int
     assert len(made) == pieces
     assert all((last - first).days + 1 <= 30 for first, last in made)
     assert covered == [start + n * DAY for n in range(days)]
+
+
+def test_deleted_ads_and_campaigns_are_asked_for() -> None:
+    """They spent money too; left to itself the API leaves them out, and the day's sum with them."""
+    for level, key in (("ad", AD), ("campaign", CAMPAIGN)):
+        (told,) = Query(level, (DAY_COLUMN, key)).arguments(date(2026, 1, 1), date(2026, 1, 2))["filtering"]
+        assert told == {"field_name": f"{level}_status", "filter_type": "IN", "filter_value": '["STATUS_ALL"]'}
+
+
+def test_a_mutation_that_takes_too_long_is_ambiguous(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official client drops a time-out that is not whole seconds, and would wait for ever."""
+    monkeypatch.setattr("tasks.platforms.calls.MUTATE_TIMEOUT_SECONDS", 1.0)
+    platform = bench.platform()
+    (account,) = platform.accounts()
+    group, ad = (bench.load()[ADS].select("adgroup_id", "ad_id")).row(0)
+    bench.fault("delay", seconds=1.6, resource="/open_api/v1.3/ad/status/update/")
+    with pytest.raises(AmbiguousMutationError, match="read it back"):
+        platform.set_ad_statuses(account.account_id, [AdStatus("c1", group, ad, "ENABLED")], validate_only=False)
 
 
 def test_actions_tell_clicks_and_views_apart_and_values_once(bench: Bench) -> None:
@@ -365,10 +384,15 @@ def test_a_skeleton_without_its_parts_is_refused_before_anything_is_made(bench: 
     assert bench.sandbox.created("tiktok", account.account_id, "campaign") == []
 
 
+def _log_all(caplog: pytest.LogCaptureFixture) -> None:
+    for name in (None, "urllib3", "business_api_client"):
+        caplog.set_level(logging.DEBUG, logger=name)
+
+
 @pytest.mark.parametrize("kind", ["half_page", "unavailable", "expired_token"])
 def test_no_secret_is_logged_or_raised(bench: Bench, kind: str, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
     """Not by us, not by urllib3, not by the official client's own handlers, whatever level logging is at."""
-    caplog.set_level(logging.DEBUG)
+    _log_all(caplog)
     bench.fault(kind, times=None)
     with pytest.raises(JobError) as raised:
         bench.platform().accounts()
@@ -379,7 +403,7 @@ def test_no_secret_is_logged_or_raised(bench: Bench, kind: str, caplog: pytest.L
 
 def test_no_secret_is_told_where_nobody_listens(bench: Bench, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
     """A refused connection is retried and told without its address, in the plain call and in the client's."""
-    caplog.set_level(logging.DEBUG)
+    _log_all(caplog)
     platform = bench.platform(endpoint=GONE)
     with pytest.raises(TryAgain, match="the connection broke"):
         platform.accounts()

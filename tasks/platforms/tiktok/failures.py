@@ -52,7 +52,7 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, An
                 Kind.REQUEST,
                 status,
                 "TRUNCATED",
-                f"{warning} Numbers are missing from this report; archive old ads, so that the account holds fewer than 20,000",
+                f"{warning} Numbers are missing from this report; delete old ads, so that the account holds fewer than 20,000",
                 headers,
                 request_id,
             )
