@@ -249,6 +249,16 @@ def test_what_ads_show_is_an_entity_of_its_own(bench: Bench) -> None:
     assert len(set(creatives)) == len(creatives)
 
 
+def test_an_ad_that_no_list_holds_keeps_its_place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports may name creatives of Smart+ campaigns that ad/get does not: their spend lands under its ad group and campaign."""
+    known = bench.load()[ADS]
+    monkeypatch.setattr(TikTokPlatform, "_entities", lambda _platform, _account: [])
+    found = bench.load()[ADS]
+    columns = ["date", "ad_id", "adgroup_id", "campaign_id", "cost_micros"]
+    assert found.select(columns).equals(known.select(columns))
+    assert set(found["ad_status"]) == {"REMOVED"}
+
+
 @pytest.mark.parametrize(
     ("operation", "secondary", "status"),
     [

@@ -48,7 +48,7 @@ def report(request: Request, view: AccountView, most_ads: int) -> tuple[list[dic
     days = (last - first).days + 1
     if not 1 <= days <= LONGEST_DAYS:
         raise BadRequestError(PARAMETERS, f"The time range by stat_time_day must be 1 to {LONGEST_DAYS} days; it is {days}.")
-    metrics = listed(request, "metrics", _metrics(request.query["report_type"], parts)) or ["spend", "impressions"]
+    metrics = listed(request, "metrics", _metrics(request.query["report_type"], level, parts)) or ["spend", "impressions"]
     _check_filters(request, level)
     shares = [("|".join(name for name, _ in cell), _share(cell)) for cell in product(*(_SHARES[part] for part in parts))] or [
         ("all", 1.0)
@@ -74,10 +74,11 @@ def _asked(request: Request) -> tuple[Level, list[str]]:
     return _LEVELS[level], parts
 
 
-def _metrics(kind: str, parts: list[str]) -> set[str]:
+def _metrics(kind: str, level: Level, parts: list[str]) -> set[str]:
     if kind == "AUDIENCE":
         return _DELIVERY
-    return _DELIVERY | _PAGE_EVENTS | (set() if parts else _WHOLE_ONLY)
+    attributes = {"campaign_id", "adgroup_id"} if level == "ad" else set()
+    return attributes | _DELIVERY | _PAGE_EVENTS | (set() if parts else _WHOLE_ONLY)
 
 
 def _check_filters(request: Request, level: Level) -> None:
@@ -123,6 +124,8 @@ def _values(fact: Fact) -> Mapping[str, str]:
     purchases, value = fact.result("purchase", CLICK_WINDOW, VIEW_WINDOW)
     clicked, viewed = (fact.result("purchase", window)[0] for window in (CLICK_WINDOW, VIEW_WINDOW))
     return {
+        "campaign_id": fact.campaign_id,
+        "adgroup_id": fact.adgroup_id,
         "spend": _money(fact.cost_micros),
         "impressions": str(fact.impressions),
         "clicks": str(fact.clicks),

@@ -35,6 +35,7 @@ from tasks.platforms.tiktok.failures import decode
 from tasks.platforms.tiktok.reporting import (
     ACTIONS,
     AD,
+    AD_PARENTS,
     BASIC_NUMBERS,
     BREAKDOWNS,
     CAMPAIGN,
@@ -251,8 +252,9 @@ class TikTokPlatform(HttpPlatform):
     def _delivery(self, account: Account, level: str, start: date, end: date) -> pl.DataFrame:
         import polars as pl
 
-        own, values = {"campaign": CAMPAIGN, "ad": AD}[level], [column.name for column in VALUES]
-        query = Query(level, (DAY, own, *BASIC_NUMBERS, CONVERSIONS, *VALUES, *VIDEO))
+        own = {"campaign": (CAMPAIGN,), "ad": (AD, *AD_PARENTS)}[level]
+        values = [column.name for column in VALUES]
+        query = Query(level, (DAY, *own, *BASIC_NUMBERS, CONVERSIONS, *VALUES, *VIDEO))
         found = self._report(account, query, start, end)
         return found.with_columns(pl.sum_horizontal(values).alias("revenue_micros")).drop(values)
 

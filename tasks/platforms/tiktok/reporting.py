@@ -29,6 +29,8 @@ VALUES = (
     Column("website_micros", "metrics.total_complete_payment_rate", "money", 0),
     Column("app_micros", "metrics.total_purchase_value", "money", 0),
 )
+# Told beside the numbers of ads: what lists may not hold (creatives of Smart+ campaigns) has its place all the same.
+AD_PARENTS = (Column("campaign_id", "metrics.campaign_id"), Column("adgroup_id", "metrics.adgroup_id"))
 VIDEO = (
     Column("video_views", "metrics.video_play_actions", "count", None),
     Column("video_completions", "metrics.video_views_p100", "count", None),
