@@ -19,6 +19,7 @@ ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
     "meta": "tasks.platforms.meta:MetaPlatform",
     "reddit": "tasks.platforms.reddit:RedditPlatform",
+    "tiktok": "tasks.platforms.tiktok:TikTokPlatform",
 }
 
 

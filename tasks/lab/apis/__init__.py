@@ -2,5 +2,6 @@
 
 from tasks.lab.apis.meta import MetaApi
 from tasks.lab.apis.reddit import RedditApi
+from tasks.lab.apis.tiktok import TikTokApi
 
-APIS = (MetaApi, RedditApi)
+APIS = (MetaApi, TikTokApi, RedditApi)
