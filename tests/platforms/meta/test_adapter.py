@@ -11,6 +11,7 @@ import pytest
 from meta_lab import DAY, EU, US, Lab
 
 from tasks.core.errors import JobError, TryAgain
+from tasks.lab.apis.server import Response
 from tasks.platforms import ADAPTERS
 from tasks.platforms.base import AdStatus, AmbiguousMutationError, Skeleton
 from tasks.platforms.calls import CallError, Kind
@@ -135,9 +136,12 @@ def test_no_secret_is_logged_whatever_is_switched_on(
     assert [s for s in lab.secrets() if s in text] == []
 
 
-def test_a_page_of_html_is_a_passing_fault(lab: Lab) -> None:
-    """The SDK alone would take one without the words Service Unavailable for a good answer."""
-    lab.sandbox.add_fault({"kind": "unavailable", "platform": "meta", "times": 1})
+@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"<html>An error, success unlikely</html>"])
+@pytest.mark.parametrize("status", [200, 502])
+def test_a_page_of_html_is_a_passing_fault(lab: Lab, monkeypatch: pytest.MonkeyPatch, body: bytes, status: int) -> None:
+    """The SDK alone would take the one for a good answer and break on the other."""
+    answer, pages = lab.api.answer, [Response(status, body, {"Content-Type": "text/html"})]
+    monkeypatch.setattr(lab.api, "answer", lambda *call: pages.pop() if pages else answer(*call))
     assert len(lab.platform().accounts()) == 2
     assert lab.waits == [1.0]
 
