@@ -37,6 +37,7 @@ class Statuses:
 def _cost(lab: Lab, days: int = 6) -> int:
     account, last = lab.account(), lab.today - DAY
     found = lab.platform().reports(account, last - (days - 1) * DAY, last, run_date=lab.today)
+    assert found.duplicates == 0, "no day was read twice"
     return int(found.frames[ADS]["cost_micros"].sum())
 
 
