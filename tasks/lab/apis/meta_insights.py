@@ -134,39 +134,45 @@ def _days(form: Mapping[str, str], today: date) -> tuple[date, date]:
 
 
 def _rows(view: AccountView, asked: Asked) -> Iterator[dict[str, Any]]:
-    parts = _BREAKDOWNS[asked.breakdowns]
-    for fact in view.facts(LEVELS[asked.level], asked.first, asked.last, parts):
-        row: dict[str, Any] = {name: value for name, value in _everything(view, fact, asked).items() if value}
+    """What is empty is left out of a row, as by the platform."""
+    wanted = set(asked.fields)
+    for fact in view.facts(LEVELS[asked.level], asked.first, asked.last, _BREAKDOWNS[asked.breakdowns]):
+        day = fact.date.isoformat()
+        counts, values = _actions(fact, asked.windows)
+        everything: dict[str, Any] = {
+            "account_id": view.account.id,
+            "campaign_id": fact.campaign_id,
+            "adset_id": fact.adgroup_id,
+            "ad_id": fact.ad_id,
+            "impressions": str(fact.impressions),
+            "clicks": str(fact.clicks),
+            "spend": decimal(fact.cost_micros),
+            "actions": counts,
+            "action_values": values,
+            "video_thruplay_watched_actions": _video(fact.video_views),
+            "video_p100_watched_actions": _video(fact.video_completions),
+        }
+        row: dict[str, Any] = {name: value for name, value in everything.items() if value and name in wanted}
+        row |= {"date_start": day, "date_stop": day}
         yield row | dict(zip(asked.breakdowns, fact.segment.split(":"), strict=False))
 
 
-def _everything(view: AccountView, fact: Fact, asked: Asked) -> dict[str, Any]:
-    """What a row may hold; the caller leaves out what is empty, as the platform does."""
-    ids = {"account_id": view.account.id, "campaign_id": fact.campaign_id, "adset_id": fact.adgroup_id, "ad_id": fact.ad_id}
-    numbers: dict[str, Any] = {
-        "impressions": str(fact.impressions),
-        "clicks": str(fact.clicks),
-        "spend": decimal(fact.cost_micros),
-        "actions": _actions(fact, asked.windows, 0),
-        "action_values": _actions(fact, asked.windows, 1),
-        "video_thruplay_watched_actions": _video(fact.video_views),
-        "video_p100_watched_actions": _video(fact.video_completions),
-    }
-    chosen = {name: value for name, value in (ids | numbers).items() if name in asked.fields}
-    return chosen | {"date_start": fact.date.isoformat(), "date_stop": fact.date.isoformat()}
-
-
-def _actions(fact: Fact, windows: tuple[str, ...], place: int) -> list[dict[str, str]]:
-    """Counts (``place`` 0) or values (1) of each result; windows without any are left out. Leads have no value."""
-    found = [] if place else [{"action_type": "link_click", "value": str(fact.clicks), "7d_click": str(fact.clicks)}]
+def _actions(fact: Fact, windows: tuple[str, ...]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Counts and values of each result; windows without any are left out. Leads have no value."""
+    clicks = str(fact.clicks)
+    counts: list[dict[str, str]] = [{"action_type": "link_click", "value": clicks, "7d_click": clicks}] if fact.clicks else []
+    values: list[dict[str, str]] = []
     for action, names in _NAMES.items():
-        told = {window: fact.result(action, window)[place] for window in windows}
-        default = fact.result(action, "7d_click", "1d_view")[place]
-        if not any(told.values()) or (place and action == "lead"):
+        told = {window: fact.actions[action, window] for window in windows}
+        if not any(n for n, _ in told.values()):
             continue
-        cells = {window: decimal(n) if place else str(n) for window, n in told.items() if n}
-        found += [{"action_type": name, "value": decimal(default) if place else str(default), **cells} for name in names]
-    return found
+        default = fact.result(action, "7d_click", "1d_view")
+        by_count = {"value": str(default[0])} | {window: str(n) for window, (n, _) in told.items() if n}
+        counts += [{"action_type": name, **by_count} for name in names]
+        if action != "lead":
+            by_value = {"value": decimal(default[1])} | {window: decimal(value) for window, (_, value) in told.items() if value}
+            values += [{"action_type": name, **by_value} for name in names]
+    return counts, values
 
 
 def _video(count: int) -> list[dict[str, str]]:
