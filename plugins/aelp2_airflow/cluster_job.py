@@ -71,9 +71,9 @@ class JobPodOperator(KubernetesPodOperator):
             **kwargs,
         )
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render with the words of `templates` at hand."""
-        super().render_template_fields({**context, **MACROS}, jinja_env)
+    def _do_render_template_fields(self, parent: Any, template_fields: Any, context: Any, jinja_env: Any, seen_oids: Any) -> None:
+        """Render with the words of `templates` at hand; this is where tasks and instances of a mapped task both come through."""
+        super()._do_render_template_fields(parent, template_fields, {**context, **MACROS}, jinja_env, seen_oids)
 
     def cleanup(self, pod: Any, remote_pod: Any, xcom_result: dict[str, Any] | None = None, context: Any = None) -> None:
         """Delete the pod as the base class does; a final exit code of the job ends the task without another try."""

@@ -38,9 +38,9 @@ class LocalJobOperator(BaseOperator):
         self.actor = ACTOR
         self._process: subprocess.Popen[str] | None = None
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render with the words of `templates` at hand."""
-        super().render_template_fields({**context, **MACROS}, jinja_env)
+    def _do_render_template_fields(self, parent: Any, template_fields: Any, context: Any, jinja_env: Any, seen_oids: Any) -> None:
+        """Render with the words of `templates` at hand; this is where tasks and instances of a mapped task both come through."""
+        super()._do_render_template_fields(parent, template_fields, {**context, **MACROS}, jinja_env, seen_oids)
 
     def _environment(self, xcom_file: Path) -> dict[str, str]:
         foreign = ("AIRFLOW", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")  # Airflow's interpreter is not the job's

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+_ACCOUNTS = (("google_ads", "1"), ("meta", "2"), ("x", "3"))
 _NEEDS_APPROVAL = {"snapshot-budgets", "validate-changes", "apply-changes", "verify-changes"}
 
 
@@ -22,6 +23,11 @@ def main() -> int:
         file.write(json.dumps({"command": command, "actor": os.environ["AELP2_ACTOR"], **options}) + "\n")
     asked = folder / f"{run_date}.json"
     codes = json.loads(asked.read_text(encoding="utf-8")) if asked.exists() else {}
+    if command == "list-accounts":
+        lines = [["ingest-ads", "--run-date", run_date, "--platform", p, "--account", a] for p, a in _ACCOUNTS]
+        Path(os.environ["AELP2_XCOM_FILE"]).write_text(json.dumps(lines), encoding="utf-8")
+    if (named := f"{command} {options.get('account', '')}") in codes:
+        command = named
     if command in codes:
         sys.stderr.write(f"error: {command} was asked to fail\n")
         return int(codes[command])

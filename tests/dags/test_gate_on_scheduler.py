@@ -18,6 +18,7 @@ from local_airflow import APPROVER, ROOT, LocalAirflow
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ANSWER_WITHIN_S = 30
+INGEST, BACKFILL = "ads_ingest_daily", "ads_backfill"
 
 
 class Loop(GateRuns):
@@ -56,7 +57,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     )
     try:
         running = Loop(airflow, folder)
-        for dag_id in (APPROVAL, CANARY):
+        for dag_id in (APPROVAL, CANARY, INGEST, BACKFILL):
             running.operator.pause(dag_id, False)
         yield running
     finally:
@@ -235,3 +236,40 @@ def test_accounts_can_be_decided_apart(loop: Loop) -> None:
 
 def _order(command: str) -> int:
     return ["request-approval", "record-approval", "roll-back-changes"].index(command)
+
+
+def test_one_account_that_fails_stops_no_other(loop: Loop) -> None:
+    """Three accounts of three platforms, one broken: the others load, the checks run, and the run stays red."""
+    day = "2026-04-02"
+    loop.exit_codes(day, {"ingest-ads 2": 1})
+    state, tasks = loop.end(INGEST, loop.trigger(INGEST, day))
+    loads = sorted((c["platform"], c["account"]) for c in loop.calls(day) if c["command"] == "ingest-ads")
+    assert loads == [("google_ads", "1"), ("meta", "2"), ("x", "3")]
+    assert "validate-tables" in loop.commands(day)
+    assert (tasks["validate_tables"], tasks["all_accounts_landed"]) == ("success", "upstream_failed")
+    assert state == "failed"
+
+
+def test_no_account_at_all_means_no_checks(loop: Loop) -> None:
+    """Every load failed: nothing new can be checked, so nothing downstream believes that it was."""
+    day = "2026-04-03"
+    loop.exit_codes(day, {"ingest-ads 1": 1, "ingest-ads 2": 75, "ingest-ads 3": 1})
+    state, tasks = loop.end(INGEST, loop.trigger(INGEST, day))
+    assert "validate-tables" not in loop.commands(day)
+    assert state == "failed"
+    assert tasks["validate_tables"] == "upstream_failed"
+
+
+def test_a_backfill_takes_what_the_form_says(loop: Loop) -> None:
+    """The form's fields become the arguments of the job that lists the accounts."""
+    day = "2026-04-04"
+    form = {"platform": "meta", "account": "2", "start_date": "2025-01-01"}
+    run = loop.operator.trigger(BACKFILL, f"{day}T08:00:00Z", conf=form)
+    state, _tasks = loop.end(BACKFILL, run["dag_run_id"])
+    assert state == "success"
+    (listed,) = [c for c in loop.calls(day) if c["command"] == "list-accounts"]
+    assert {name: listed[name] for name in ("platform", "account", "start-date")} == {
+        "platform": "meta", "account": "2", "start-date": "2025-01-01",
+    }  # fmt: skip
+    with pytest.raises(AirflowApiError, match="400"):
+        loop.operator.trigger(BACKFILL, "2026-04-05T08:00:00Z", conf=form | {"platform": "myspace"})
