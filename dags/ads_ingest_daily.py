@@ -1,13 +1,14 @@
 """### Daily ads and outcomes
 
-Loads the restatement window of every ad account on every platform, and the business's own new customers, then checks all.
+Loads the restatement window of every ad account on every platform, the business's own new customers and the rates between their
+currencies, then checks all.
 
-**Reads** the ad platforms, the business's outcomes **Writes** `ads.ads_campaign_performance`, `ads.ads_ad_performance`,
-`ads.ads_criterion_performance`, `ads.ads_action_performance`, `ads.ads_breakdown_performance`,
+**Reads** the ad platforms, the business's outcomes, the central bank's rates **Writes** `ads.ads_campaign_performance`,
+`ads.ads_ad_performance`, `ads.ads_criterion_performance`, `ads.ads_action_performance`, `ads.ads_breakdown_performance`,
 `ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.ads_entities`, `ads.ad_statuses`, `ads.campaign_budgets`,
-`ads.business_outcomes`, `control.validation_results`, `control.quarantine`
+`ads.business_outcomes`, `ads.fx_rates_daily`, `control.validation_results`, `control.quarantine`
 **If it fails** an account that failed keeps yesterday's rows and stops no other; checks and plans go on with the others, and this
-run stays red until the account's task is cleared. Where outcomes or checks fail, no plan is made today. A repeated load changes
+run stays red until the account's task is cleared. Where outcomes, rates or checks fail, no plan is made today. A repeated load changes
 nothing. Runbook `ads_ingest_daily`.
 """
 
@@ -31,7 +32,8 @@ with DAG(
     some_landed = marker("some_accounts_landed", trigger_rule="all_done_min_one_success")
     all_landed = marker("all_accounts_landed")
     outcomes = pod("ingest-outcomes")
+    rates = pod("ingest-fx")
     validate = pod("validate-tables", writes=(ADS_VALIDATED,))
 
     ads >> [some_landed, all_landed]
-    [some_landed, outcomes] >> validate
+    [some_landed, outcomes] >> rates >> validate

@@ -98,6 +98,7 @@ class LocalSandbox:
         """
         endpoint = self.endpoint
         hosts = {"Google Ads": endpoint["host"], "outcomes": urlsplit(endpoint["outcomes_url"]).hostname}
+        hosts["rates"] = urlsplit(endpoint["fx_rates"]).hostname
         hosts |= {name: urlsplit(url).hostname for name, url in endpoint["platforms"].items()}
         for what, host in hosts.items():
             if host not in _LOOPBACK:
@@ -108,6 +109,8 @@ class LocalSandbox:
             "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
             "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": str(endpoint["login_customer_id"]),
             "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
+            "AELP2_FX_RATES": endpoint["fx_rates"],
+            "AELP2_REPORTING_CURRENCY": endpoint["reporting_currency"],
             "AELP2_CONTROLS_URL": endpoint["controls_url"],
             "AELP2_GA4_EXPORT": endpoint["ga4_export"],
             "AELP2_SERVER_EVENTS": endpoint["server_events"],

@@ -47,6 +47,7 @@ _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _STATUSES = "ads.ad_statuses"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
+_RATES = "ads.fx_rates_daily"
 _ADS, _CRITERIA = "ads.ads_ad_performance", "ads.ads_criterion_performance"
 _DECISIONS = "models.bandit_decisions"
 _LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
@@ -82,6 +83,12 @@ JOBS: dict[str, Job] = {
         "Load the business's own daily new customers and revenue.",
         reads=("control.ingest_runs",),
         writes=(_OUTCOMES, "ads.business_controls", "control.ingest_runs", "control.quarantine"),
+    ),
+    "ingest-fx": Job(
+        "tasks.ingest.ingest_fx",
+        "Load daily rates of the currencies that accounts and outcomes are in.",
+        reads=("ads.ads_accounts", _OUTCOMES, _SPEND, _ADS, _RATES),
+        writes=(_RATES,),
     ),
     "ingest-events": Job(
         "tasks.ingest.ingest_events",

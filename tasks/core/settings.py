@@ -1,6 +1,7 @@
 """Settings of one run, read from the environment. Unset means the safe thing: shadow mode, local DuckDB file."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Settings:
     | AELP2_REDDIT_ENDPOINT | the same for Reddit | the platform's |
     | AELP2_X_ENDPOINT | the same for X | the platform's |
     | AELP2_OUTCOMES_URL | file or http(s) address of the business's daily outcomes as CSV | none |
+    | AELP2_FX_RATES | the ECB's daily reference rates as CSV or its zip: file, or http(s) address | none |
+    | AELP2_REPORTING_CURRENCY | currency that amounts are reported in, such as USD | the one of all ad accounts |
     | AELP2_GA4_EXPORT | the GA4 export: dataset my-project.analytics_123456, or folder of analytics_PROPERTY folders | none |
     | AELP2_SERVER_EVENTS | server events: folder of NDJSON and CSV files, one such file, or an http(s) address | none |
     | AELP2_EXPERIMENTS | experiments: folder of CSV files, one such file, or an http(s) address | none |
@@ -65,6 +68,8 @@ class Settings:
     reddit_endpoint: str | None
     x_endpoint: str | None
     outcomes_url: str | None
+    fx_rates: str | None
+    reporting_currency: str | None
     ga4_export: str | None
     server_events: str | None
     experiments: str | None
@@ -99,6 +104,13 @@ def _address(env: Mapping[str, str], name: str) -> str | None:
     return url.rstrip("/") if url else None
 
 
+def _currency(env: Mapping[str, str], name: str) -> str | None:
+    code = env.get(name)
+    if code and not re.fullmatch("[A-Z]{3}", code):
+        raise JobError(f"{name}={code!r} is no currency; write its ISO 4217 code, such as USD")
+    return code or None
+
+
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     """Settings from ``env`` (default: the process environment); JobError names a variable with a bad value."""
     env = os.environ if env is None else env
@@ -124,6 +136,8 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         reddit_endpoint=_address(env, "AELP2_REDDIT_ENDPOINT"),
         x_endpoint=_address(env, "AELP2_X_ENDPOINT"),
         outcomes_url=env.get("AELP2_OUTCOMES_URL") or None,
+        fx_rates=env.get("AELP2_FX_RATES") or None,
+        reporting_currency=_currency(env, "AELP2_REPORTING_CURRENCY"),
         ga4_export=env.get("AELP2_GA4_EXPORT") or None,
         server_events=env.get("AELP2_SERVER_EVENTS") or None,
         experiments=env.get("AELP2_EXPERIMENTS") or None,

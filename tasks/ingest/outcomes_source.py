@@ -29,7 +29,12 @@ def without_query(address: str) -> str:
 
 
 def fetch(address: str, variable: str, start: date, end: date) -> str:
-    """Text of ``address``; ``{start}`` and ``{end}`` in it become the first and last day wanted.
+    """Text of ``address``; see :func:`fetch_bytes`. JobError if it is no text or is too much of it."""
+    return decoded(fetch_bytes(address, variable, start, end), f"{variable}={without_query(address)}")
+
+
+def fetch_bytes(address: str, variable: str, start: date, end: date) -> bytes:
+    """What lies at ``address``; ``{start}`` and ``{end}`` in it become the first and last day wanted.
 
     ``variable`` is the setting it came from, for messages. TryAgain if the server does not answer or answers 5xx or 429,
     JobError for anything a person must mend.
@@ -37,19 +42,22 @@ def fetch(address: str, variable: str, start: date, end: date) -> str:
     shown = without_query(address)
     address = address.replace("{start}", start.isoformat()).replace("{end}", end.isoformat())
     if urlsplit(address).scheme in ("http", "https"):
-        raw = download(address, shown, variable)
-    else:
-        path = Path(address)
-        if not path.is_file():
-            raise JobError(f"{variable}={shown}: there is no such file; give a file or an http(s) address")
-        raw = path.read_bytes()
+        return download(address, shown, variable)
+    path = Path(address)
+    if not path.is_file():
+        raise JobError(f"{variable}={shown}: there is no such file; give a file or an http(s) address")
+    return path.read_bytes()
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """``raw`` as text; JobError if it is none or is too much of it. ``name`` says where it came from."""
     if len(raw) > MAX_BYTES:
-        raise JobError(f"{variable}={shown} is larger than {MAX_BYTES:,} bytes; is it the daily table?")
+        raise JobError(f"{name} is larger than {MAX_BYTES:,} bytes; is it the daily table?")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise JobError(f"{variable}={shown}: line {line} is not UTF-8; export it as CSV (UTF-8)") from None
+        raise JobError(f"{name}: line {line} is not UTF-8; export it as CSV (UTF-8)") from None
 
 
 def _request(address: str) -> urllib.request.Request:

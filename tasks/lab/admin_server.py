@@ -6,6 +6,7 @@
 | GET /health | ready or not |
 | GET /outcomes.csv?start=&end= | the CRM export: date,new_customers,revenue,currency |
 | GET /controls.csv?start=&end= | the calendar: date,is_holiday,is_promo |
+| GET /eurofxref.csv | the central bank's reference rates: Date,USD,…, units for one euro |
 | GET /state, /requests, /faults | what is set, which calls came in, which faults are on (admin token) |
 | GET /truth?start=&end= | true effects (admin token) |
 | GET /experiment_truth?end= | true effect of the experiment by segment, of units assigned so far (admin token) |
@@ -19,7 +20,7 @@ import csv
 import hmac
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,12 +30,13 @@ from urllib.parse import parse_qs, urlsplit
 from tasks.core.errors import JobError
 from tasks.lab.credentials import Credentials
 from tasks.lab.faults import Fault
+from tasks.lab.fx import reference_rates
 from tasks.lab.people import People
 from tasks.lab.sandbox import WEB_USER, Sandbox
 from tasks.lab.truth import experiment_truth, truth
 from tasks.lab.wire import is_error
 
-_OPEN = {("GET", "/health"), ("GET", "/outcomes.csv"), ("GET", "/controls.csv"), ("POST", "/token")}
+_OPEN = {("GET", "/health"), ("GET", "/outcomes.csv"), ("GET", "/controls.csv"), ("GET", "/eurofxref.csv"), ("POST", "/token")}
 
 
 class AdminServer(ThreadingHTTPServer):
@@ -138,6 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         rows += [[day.isoformat(), *(str(flag).lower() for flag in season.calendar_flags(day))] for _, day in self._days(query)]
         return HTTPStatus.OK, _csv(rows)
 
+    def _get_eurofxref_csv(self, _query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
+        sandbox = self.server.sandbox
+        return HTTPStatus.OK, _csv(reference_rates(sandbox.world, sandbox.market.seed, sandbox.market.start, sandbox.today))
+
     def _get_state(self, _query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
         sandbox = self.server.sandbox
         layout = sandbox.market.layout
@@ -231,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {f"{kind}_id": entity, "status": asked["status"]}
 
 
-def _csv(rows: list[list[object]]) -> str:
+def _csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -50,6 +50,8 @@ def environment(endpoint: dict[str, Any]) -> dict[str, str]:
             "AELP2_GOOGLE_ADS_CONFIG": endpoint["config_file"],
             "AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID": endpoint["login_customer_id"],
             "AELP2_OUTCOMES_URL": endpoint["outcomes_url"],
+            "AELP2_FX_RATES": endpoint["fx_rates"],
+            "AELP2_REPORTING_CURRENCY": endpoint["reporting_currency"],
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": endpoint["ca_file"],
         }
     )

@@ -85,6 +85,8 @@ def _endpoint(sandbox: Sandbox, credentials: Credentials, admin: AdminServer, po
         "admin_url": admin.url,
         "outcomes_url": f"{admin.url}/outcomes.csv",
         "controls_url": f"{admin.url}/controls.csv",
+        "fx_rates": f"{admin.url}/eurofxref.csv",
+        "reporting_currency": sandbox.world.currency,
         "ca_file": str(credentials.ca_file.resolve()),
         "config_file": str(credentials.config_file.resolve()),
         "admin_token_file": str(credentials.admin_token_file.resolve()),

@@ -81,7 +81,14 @@ def test_the_defaults_in_the_table_are_the_defaults() -> None:
         field = {"AELP2_POLICY": "policy_path"}.get(name, name.removeprefix("AELP2_").lower())
         value = getattr(load_settings({}), field)
         if value is None:
-            assert default in ("none", "Google's", "the platform's", "built-in defaults", "from the configuration file"), name
+            assert default in (
+                "none",
+                "Google's",
+                "the platform's",
+                "built-in defaults",
+                "the one of all ad accounts",
+                "from the configuration file",
+            ), name
         else:
             assert str(value) == default, name
 
