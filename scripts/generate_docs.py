@@ -85,13 +85,21 @@ def _touching(table: str) -> str:
     return f"Written by {_names(jobs('writes'))}; read by {_names(jobs('reads'))}"
 
 
+def _age(contract: TableContract) -> str:
+    return f"at most {contract.freshness_hours} h old" if contract.freshness_hours is not None else "no bound on its age"
+
+
 def _contract(contract: TableContract) -> str:
     facts = [
         f"owner {contract.owner}",
         f"one row per {_names(contract.grain)}",
-        f"partitioned by `{contract.partition}`" if contract.partition else "not partitioned",
-        f"clustered by {_names(contract.cluster)}" if contract.cluster else "not clustered",
-        f"at most {contract.freshness_hours} h old" if contract.freshness_hours is not None else "no bound on its age",
+        "a view"
+        if contract.view is not None
+        else f"partitioned by `{contract.partition}`"
+        if contract.partition
+        else "not partitioned",
+        "" if contract.view is not None else f"clustered by {_names(contract.cluster)}" if contract.cluster else "not clustered",
+        "" if contract.view is not None else _age(contract),
     ]
     rows: list[list[object]] = [
         [
@@ -105,9 +113,10 @@ def _contract(contract: TableContract) -> str:
         ]
         for field in contract.fields
     ]
+    about = "; ".join(fact for fact in facts if fact)
     checks = "".join(f"- `{c.name}` ({c.severity}): {_cell(c.remedy)}\n" for c in load_checks(contract.name))
     return (
-        f"### {contract.name}\n\n{_cell(contract.description)}\n\n{'; '.join(facts)}. {_touching(contract.name)}.\n\n"
+        f"### {contract.name}\n\n{_cell(contract.description)}\n\n{about}. {_touching(contract.name)}.\n\n"
         + _table(["field", "type", "required", "unit", "allowed", "pii", "meaning"], rows)
         + (f"\nChecks, and what to do when one fails:\n\n{checks}" if checks else "")
         + "\n"
@@ -120,12 +129,12 @@ def data_dictionary() -> str:
     parts.append(
         "Money is whole micros (millionths) of the account's currency. Dates are the account's own days; `_at` is UTC.\n\n"
     )
-    contracts = all_contracts()
+    contracts = all_contracts(views=True)
     for dataset in sorted({contract.dataset for contract in contracts}):
         parts.append(f"## {dataset}\n\n")
         parts += [_contract(contract) for contract in contracts if contract.dataset == dataset]
     parts.append("## Queries\n\n")
-    queries = sorted(path for path in SQL_ROOT.glob("*/*/*.sql") if path.name != "checks.sql")
+    queries = sorted(path for path in SQL_ROOT.glob("*/*/*.sql") if path.name not in ("checks.sql", "view.sql"))
     rows: list[list[object]] = [
         [f"`{path.relative_to(SQL_ROOT)}`", header_comment(path.read_text(encoding="utf-8"))] for path in queries
     ]

@@ -1,12 +1,13 @@
 """Table contracts: one YAML per table, from which every schema of the system is derived.
 
 ``include/sql/<dataset>/<table>/table.yaml`` → pandera (Polars) schema, BigQuery schema JSON, DuckDB DDL, data dictionary.
-Nothing else in the project spells a column list out.
+Nothing else in the project spells a column list out. A ``view.sql`` beside it makes it a view: its rows are those of the query.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,10 @@ class Field:
 
 @dataclass(frozen=True)
 class TableContract:
-    """A table: its meaning, its unique key (``grain``), its physical layout and its fields in order."""
+    """A table: its meaning, its unique key (``grain``), its physical layout and its fields in order.
+
+    ``view`` is the query of a view, which nobody writes; None for a table.
+    """
 
     dataset: str
     table: str
@@ -88,11 +92,17 @@ class TableContract:
     partition: str | None = None
     cluster: tuple[str, ...] = ()
     freshness_hours: int | None = None
+    view: str | None = None
 
     @property
     def name(self) -> str:
         """``dataset.table``."""
         return f"{self.dataset}.{self.table}"
+
+    @property
+    def view_sha256(self) -> str:
+        """SHA-256 of the view's text: another one and the view in the warehouse is an old one."""
+        return hashlib.sha256((self.view or "").encode()).hexdigest()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -140,7 +150,15 @@ class TableContract:
         ]
 
     def duckdb_ddl(self) -> str:
-        """``CREATE TABLE IF NOT EXISTS`` for DuckDB with NOT NULL constraints; uniqueness is kept by the writers."""
+        """``CREATE TABLE IF NOT EXISTS`` for DuckDB with NOT NULL constraints; uniqueness is kept by the writers.
+
+        A view is made anew and says in its comment which text made it.
+        """
+        if self.view is not None:
+            from tasks.core.warehouse.dialect import to_duckdb
+
+            name = f'"{self.dataset}"."{self.table}"'
+            return f"CREATE OR REPLACE VIEW {name} AS {to_duckdb(self.view).sql};\nCOMMENT ON VIEW {name} IS '{self.view_sha256}'"
         columns = [
             f'"{f.name}" {f.duckdb_type()}{" NOT NULL" * f.required}{" USING COMPRESSION uncompressed" * (not f.compressed)}'
             for f in self.fields
@@ -172,8 +190,13 @@ def _field(table: str, name: str, raw: Mapping[str, Any]) -> Field:
     )
 
 
-def parse_contract(name: str, raw: Mapping[str, Any]) -> TableContract:
-    """Build the contract of table ``name`` (``dataset.table``) from its parsed YAML; JobError names what is wrong."""
+def parse_contract(name: str, raw: Mapping[str, Any], view: str | None = None) -> TableContract:
+    """Build the contract of table ``name`` (``dataset.table``) from its parsed YAML; JobError names what is wrong.
+
+    ``view`` is the text of its view.sql; a view of one table may say ``like: dataset.table`` instead of grain and fields.
+    """
+    if view is not None and "like" in raw:
+        return _like(load_contract(raw["like"]), name, raw, view)
     unknown = set(raw) - _TABLE_KEYS
     missing = {"description", "owner", "grain", "fields"} - set(raw)
     if unknown or missing:
@@ -189,7 +212,10 @@ def parse_contract(name: str, raw: Mapping[str, Any]) -> TableContract:
         partition=raw.get("partition"),
         cluster=tuple(raw.get("cluster", ())),
         freshness_hours=raw.get("freshness_hours"),
+        view=view,
     )
+    if view is not None and (physical := {"partition", "cluster", "freshness_hours"} & set(raw)):
+        raise JobError(f"{name}: a view has no {', '.join(sorted(physical))}; they are those of the tables it reads")
     by_name = {field.name: field for field in contract.fields}
     for column in (*contract.grain, *contract.cluster, *([contract.partition] if contract.partition else [])):
         if column not in by_name:
@@ -202,6 +228,14 @@ def parse_contract(name: str, raw: Mapping[str, Any]) -> TableContract:
     return contract
 
 
+def _like(other: TableContract, name: str, raw: Mapping[str, Any], view: str) -> TableContract:
+    """The contract of a view that has the grain and the fields of ``other``."""
+    if set(raw) != {"description", "owner", "like"}:
+        raise JobError(f"{name}: a table.yaml with `like` has description and owner beside it, not {', '.join(sorted(raw))}")
+    dataset, table = name.split(".")
+    return TableContract(dataset, table, raw["description"], raw["owner"], other.grain, other.fields, view=view)
+
+
 @functools.cache
 def load_contract(name: str) -> TableContract:
     """Contract of ``dataset.table``; JobError if there is no such table."""
@@ -211,9 +245,17 @@ def load_contract(name: str) -> TableContract:
     path = SQL_ROOT / dataset / table / "table.yaml"
     if not table or not path.is_file():
         raise JobError(f"no contract for table {name!r}: include/sql/{dataset}/{table}/table.yaml does not exist")
-    return parse_contract(name, yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
+    view = path.with_name("view.sql")
+    text = view.read_text(encoding="utf-8") if view.is_file() else None
+    return parse_contract(name, yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), text)
 
 
-def all_contracts() -> list[TableContract]:
-    """Every table's contract, sorted by name."""
+def all_contracts(*, views: bool = False) -> list[TableContract]:
+    """Every table's contract, sorted by name; with ``views`` those of the views after them."""
+    return [contract for contract in _contracts() if contract.view is None] + [
+        contract for contract in _contracts() if views and contract.view is not None
+    ]
+
+
+def _contracts() -> list[TableContract]:
     return [load_contract(f"{p.parent.parent.name}.{p.parent.name}") for p in sorted(SQL_ROOT.glob("*/*/table.yaml"))]

@@ -302,7 +302,7 @@ def broken_rules(contract: TableContract) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("contract", all_contracts(), ids=lambda c: c.name)
+@pytest.mark.parametrize("contract", all_contracts(views=True), ids=lambda c: c.name)
 def test_a_contract_keeps_the_house_rules(contract: TableContract) -> None:
     """Names carry unit and kind, money has a currency, every field says what it means, every table has a grain."""
     assert broken_rules(contract) == []
@@ -365,3 +365,27 @@ def test_personal_data_is_marked_and_is_only_who_acted_or_hashed() -> None:
         "gaelp_users.server_events.email_sha256": True,
         "gaelp_users.server_events.phone_sha256": True,
     }
+
+
+def test_a_view_has_no_layout_and_may_take_over_the_columns_of_a_table() -> None:
+    """`like` gives grain and fields of the table, and nothing of its partitions; other keys beside it are refused."""
+    view = load_contract("ads.x_campaign_daily")
+    table = load_contract("ads.ads_campaign_performance")
+    assert (view.fields, view.grain) == (table.fields, table.grain)
+    assert (view.partition, view.cluster, view.freshness_hours) == (None, (), None)
+    like = {"description": "A view.", "owner": "ingest", "like": table.name}
+    with pytest.raises(JobError, match="has description and owner beside it"):
+        parse_contract("ads.some_view", like | {"partition": "date"}, "SELECT 1")
+    with pytest.raises(JobError, match="a view has no cluster, freshness_hours, partition"):
+        parse_contract("ads.some_view", raw() | {"partition": "date"}, "SELECT 1")
+    with pytest.raises(JobError, match="unknown keys \\['like'\\]"):
+        parse_contract("ads.some_table", like)
+
+
+def test_views_are_listed_only_where_they_are_asked_for() -> None:
+    """Who goes through the tables to write, count or delete meets no view; who describes all of them sees the views too."""
+    views = {contract.name for contract in all_contracts(views=True)} - {contract.name for contract in all_contracts()}
+    platforms = load_contract("ads.ads_accounts").fields[0].enum
+    named = {f"ads.{platform}_{kind}_daily" for platform in platforms for kind in ("campaign", "ad")}
+    assert views == named | {"ads.ads_campaign_daily", "ads.business_spend_daily"}
+    assert all(load_contract(name).view for name in views)

@@ -54,8 +54,8 @@ def test_the_dictionary_has_every_table_and_every_column() -> None:
     """No contract is left out, and a column stands in its own table's section with its meaning."""
     page = generate_docs.data_dictionary()
     sections = {part.split("\n", 1)[0]: part for part in page.split("\n### ")[1:]}
-    contracts = all_contracts()
-    assert [contract.name for contract in contracts] == list(sections)
+    contracts = all_contracts(views=True)
+    assert sorted(contract.name for contract in contracts) == sorted(sections)
     for contract in contracts:
         for field in contract.fields:
             (row,) = [line for line in sections[contract.name].splitlines() if line.startswith(f"| `{field.name}` |")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sql.call_sites import READS, all_sites
 
-from tasks.core.contracts import SQL_ROOT, load_contract
+from tasks.core.contracts import SQL_ROOT, all_contracts, load_contract
 from tasks.quality.checks_file import load_checks
 from tasks.quality.gates import GATES, window
 from tasks.quality.table_checks import TableGate
@@ -214,7 +214,13 @@ def _checks() -> Iterator[Statement]:
         yield from (Statement(f"{table} {check.name}", check.sql, check.parameters) for check in load_checks(table))
 
 
+def _views() -> Iterator[Statement]:
+    for contract in all_contracts(views=True):
+        if contract.view is not None:
+            yield Statement(f"{contract.name} view.sql", contract.view, frozenset())
+
+
 @functools.cache
 def all_statements() -> tuple[Statement, ...]:
     """Every statement once."""
-    return tuple(dict.fromkeys([*_found(), *_checks(), *_built()]))
+    return tuple(dict.fromkeys([*_found(), *_checks(), *_views(), *_built()]))

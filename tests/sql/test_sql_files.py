@@ -18,14 +18,15 @@ from sql.statements import BUILT, VALUES, Statement, all_statements
 from sql.zetasql_analyser import analyse
 from sqlglot import exp
 
-from tasks.core.contracts import SQL_ROOT, all_contracts, load_contract
+from tasks.core.contracts import SQL_ROOT, TableContract, all_contracts, load_contract
 from tasks.core.errors import JobError
-from tasks.core.warehouse.dialect import to_duckdb
+from tasks.core.warehouse.dialect import parse_select, tables_of, to_duckdb
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.ingest.ga4_source import FLATTEN  # reads no table of the warehouse; tests/ingest/test_ga4_source.py runs it
 from tasks.quality.checks_file import load_checks
 
-QUERY_FILES = sorted(path for path in SQL_ROOT.glob("*/*/*.sql") if path.name != "checks.sql")
+QUERY_FILES = sorted(path for path in SQL_ROOT.glob("*/*/*.sql") if path.name not in ("checks.sql", "view.sql"))
+VIEWS = [contract for contract in all_contracts(views=True) if contract.view is not None]
 HEADER = re.compile(r"--(?! Grain:) \w.* Grain: \S.* Window: \S.* Why: \S")
 
 
@@ -105,7 +106,7 @@ def shown(warehouse, params):
 # --- form
 
 
-@pytest.mark.parametrize("path", QUERY_FILES, ids=name_of)
+@pytest.mark.parametrize("path", [*QUERY_FILES, *sorted(SQL_ROOT.glob("*/*/view.sql"))], ids=name_of)
 def test_a_query_file_says_grain_window_and_why(path: Path) -> None:
     """The header says what the query gives, then its grain, its window and why it is there."""
     assert HEADER.match(header(path.read_text(encoding="utf-8")))
@@ -189,7 +190,7 @@ def _database(path: Path) -> Iterator[Any]:
 
     with duckdb.connect(str(path)) as connection:
         connection.execute("SET TimeZone='UTC'")
-        for contract in all_contracts():
+        for contract in all_contracts(views=True):
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{contract.dataset}"')
             connection.execute(contract.duckdb_ddl())
         yield connection
@@ -207,6 +208,33 @@ def test_every_statement_runs_on_duckdb(empty: Any) -> None:
         empty.execute(to_duckdb(statement.sql, statement.values).sql, statement.values).fetchall()
 
     assert refused(list(all_statements()), run) == {}
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_has_the_columns_of_its_contract_on_duckdb(empty: Any, view: TableContract) -> None:
+    """Name, order and type of each column are what the contract says."""
+    found = [(name, kind.removesuffix(" WITH TIME ZONE")) for name, kind, *_ in empty.execute(f"DESCRIBE {view.name}").fetchall()]
+    assert found == [(field.name, field.duckdb_type().replace("TIMESTAMPTZ", "TIMESTAMP")) for field in view.fields]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_reads_tables_and_no_parameters(view: TableContract) -> None:
+    """A view asked for is made of tables alone, so that it can be made anew whenever its text changes."""
+    assert view.view is not None
+    assert "@" not in view.view
+    assert set(tables_of(parse_select(view.view))) <= {contract.name for contract in all_contracts()}
+
+
+def test_the_views_of_the_platforms_differ_in_the_platform_alone() -> None:
+    """Each platform has a view of its campaigns and one of its ads, with one text but for its names."""
+    platforms = load_contract("ads.ads_accounts").fields[0].enum
+    for kind in ("campaign", "ad"):
+        bare = set()
+        for platform in platforms:
+            text = load_contract(f"ads.{platform}_{kind}_daily").view or ""
+            assert f"WHERE platform = '{platform}'" in text
+            bare.add(text.split("SELECT", 1)[1].replace(f"'{platform}'", "'?'"))
+        assert len(bare) == 1
 
 
 def test_a_wrong_column_does_not_run_on_duckdb(empty: Any) -> None:
@@ -251,6 +279,15 @@ def test_every_column_of_a_stored_query_has_a_name_of_its_own() -> None:
             names = [column.name for column in analyse(statement.sql, statement.types).output_column_list]
             assert [name for name in names if name.startswith("$")] == [], statement.origin
             assert len(names) == len(set(names)), statement.origin
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_has_the_columns_of_its_contract_on_bigquery(view: TableContract) -> None:
+    """The analyser finds the names and types that the contract says."""
+    columns = [(column.name, str(column.column.type.type_name())) for column in analyse(view.view or "").output_column_list]
+    assert columns == [(field.name, {"FLOAT64": "DOUBLE"}.get(field.type, field.type)) for field in view.fields]
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def catalog() -> Any:
     from zetasql.types import SimpleCatalog, ZetaSQLBuiltinFunctionOptions
 
     datasets: dict[str, list[Any]] = {}
-    for contract in all_contracts():
+    for contract in all_contracts(views=True):
         builder = TableBuilder(contract.table)
         for field in contract.fields:
             builder = builder.add_column(field.name, _type(field.type, repeated=field.repeated))

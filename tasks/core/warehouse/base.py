@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -27,7 +27,7 @@ class Warehouse(Protocol):
         """Rows of the query in ``include/sql/<path>``."""
 
     def create(self, table: str) -> None:
-        """Create ``table`` from its contract unless it exists; add contract columns that it lacks."""
+        """Create ``table`` from its contract unless it exists; add columns that it lacks; replace a view of another text."""
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """Insert all rows; returns how many."""
@@ -58,6 +58,19 @@ def read_sql(path: str) -> str:
     return target.read_text(encoding="utf-8")
 
 
+def with_bases(contracts: Iterable[TableContract]) -> list[TableContract]:
+    """``contracts`` with the tables that their views read, each once, before any view."""
+    from tasks.core.warehouse.dialect import parsed, tables_of
+
+    named = list(contracts)
+    read = {table for contract in named if contract.view is not None for table in tables_of(parsed(contract.view))}
+    tables = {contract.name: contract for contract in named if contract.view is None}
+    bases = [load_contract(table) for table in sorted(read - set(tables))]
+    if nested := [contract.name for contract in bases if contract.view is not None]:
+        raise JobError(f"a view reads the view {nested[0]}; let it read tables, so that any of them can be made anew alone")
+    return [*bases, *tables.values(), *(contract for contract in named if contract.view is not None)]
+
+
 def conform(table: str, frame: pl.DataFrame) -> tuple[TableContract, pl.DataFrame]:
     """``frame`` with the contract's columns in order.
 
@@ -67,6 +80,8 @@ def conform(table: str, frame: pl.DataFrame) -> tuple[TableContract, pl.DataFram
     import polars as pl
 
     contract = load_contract(table)
+    if contract.view is not None:
+        raise JobError(f"{table} is a view; write the tables it reads")
     schema = contract.polars_schema()
     unknown = [column for column in frame.columns if column not in schema]
     missing = [field.name for field in contract.fields if field.required and field.name not in frame.columns]

@@ -14,10 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.contracts import TableContract, load_contract
-from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql
+from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql, with_bases
 from tasks.core.warehouse.bigquery_client import call, make_client, run
 from tasks.core.warehouse.bigquery_lease import Lease, hold
-from tasks.core.warehouse.dialect import parameter_types, parsed, tables_of
+from tasks.core.warehouse.dialect import parameter_types, parsed, qualified, tables_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,8 +49,8 @@ class BigQueryWarehouse:
 
         tree = parsed(sql)
         types = parameter_types(tree, params or {})
-        for table in tables_of(tree):
-            self.create(table)
+        for contract in with_bases(load_contract(table) for table in tables_of(tree)):
+            self.create(contract.name)
         job = run(self._client, sql, {name: (types[name], value) for name, value in (params or {}).items()})
         return pl.DataFrame(call("reading a result", lambda: job.result().to_arrow(create_bqstorage_client=False)))
 
@@ -66,6 +66,9 @@ class BigQueryWarehouse:
         from google.cloud import bigquery
 
         contract = load_contract(table)
+        if contract.view is not None:
+            for base in tables_of(parsed(contract.view)):
+                self.create(base)
         wanted = self._table(contract, contract.table)
         try:
             found = call(f"looking up {table}", lambda: self._client.get_table(wanted.reference))
@@ -75,6 +78,9 @@ class BigQueryWarehouse:
             call(f"creating dataset {contract.dataset}", lambda: self._client.create_dataset(dataset, exists_ok=True))
             call(f"creating {table}", lambda: self._client.create_table(wanted, exists_ok=True))
         else:
+            if contract.view is not None:
+                self._replace_view(table, found, wanted)
+                return
             present = {field.name for field in found.schema}
             added = [field for field in wanted.schema if field.name not in present]
             if added:
@@ -84,9 +90,23 @@ class BigQueryWarehouse:
                 call(f"adding columns to {table}", lambda: self._client.update_table(found, ["schema"]))
         self._ready.add(table)
 
+    def _replace_view(self, table: str, found: Any, wanted: Any) -> None:
+        """Give the view that is there the text of the contract, if it has another."""
+        if found.view_query != wanted.view_query:
+            found.view_query = wanted.view_query
+            call(f"replacing the view {table}", lambda: self._client.update_table(found, ["view_query"]))
+        self._ready.add(table)
+
     def _table(self, contract: TableContract, name: str) -> Any:
         from google.cloud import bigquery
 
+        if contract.view is not None:
+            view = bigquery.Table(f"{self._client.project}.{contract.dataset}.{name}")
+            # A view does not know the default project of the one who asks it.
+            view.view_query = qualified(contract.view, self._client.project)
+            view.description = contract.description
+            view.labels = {"app": "aelp2", "owner": contract.owner}
+            return view
         schema = [_field(field) for field in contract.bigquery_schema()]
         table = bigquery.Table(f"{self._client.project}.{contract.dataset}.{name}", schema=schema)
         table.description = contract.description

@@ -6,6 +6,7 @@ Default-deny: a statement passes only if every node of its tree is on a list tha
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -80,6 +81,12 @@ def tables_of(tree: exp.Expr) -> tuple[str, ...]:
         elif table.name not in names:
             raise JobError(f"table {table.name!r} has no dataset and is not a WITH name; write `dataset.{table.name}`")
     return tuple(sorted(tables))
+
+
+def qualified(sql: str, project: str) -> str:
+    """``sql`` with ``project`` before each table, for a view, which keeps no default project; the rest of the text stays."""
+    names = "|".join(re.escape(table) for table in tables_of(parsed(sql)))
+    return re.sub(rf"(?<![\w.`-])({names})(?![\w.])", lambda found: f"`{project}`.{found[1]}", sql)
 
 
 def parameter_types(tree: exp.Expr, params: Mapping[str, object]) -> dict[str, ParameterType]:

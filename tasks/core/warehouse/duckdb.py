@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.contracts import TableContract, load_contract
 from tasks.core.errors import JobError, Refused
-from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql
+from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql, with_bases
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,12 +93,12 @@ class DuckDBWarehouse:
         from tasks.core.warehouse.dialect import to_duckdb
 
         statement = to_duckdb(sql, params or {})
-        contracts = [load_contract(table) for table in statement.tables]
+        contracts = with_bases(load_contract(table) for table in statement.tables)
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in (params or {}).items()}
         with self._locked(fcntl.LOCK_SH):
             if self._is_clean():
                 with self._connection(read_only=True) as connection:
-                    if not any(_missing_columns(connection, contract) for contract in contracts):
+                    if all(_is_made(connection, contract) for contract in contracts):
                         return _frame(connection, statement.sql, values)
         with self._writing() as connection:  # a table is new or lacks a column: make it as its contract says, then read
             for contract in contracts:
@@ -116,7 +116,8 @@ class DuckDBWarehouse:
     def create(self, table: str) -> None:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""
         with self._writing() as connection:
-            _create(connection, load_contract(table))
+            for contract in with_bases([load_contract(table)]):
+                _create(connection, contract)
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""
@@ -206,7 +207,21 @@ def _missing_columns(connection: duckdb.DuckDBPyConnection, contract: TableContr
     return [column for column in contract.columns if column not in present]
 
 
+def _is_made(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> bool:
+    """Whether the table has all columns of its contract, or the view is that of its contract."""
+    if contract.view is None:
+        return not _missing_columns(connection, contract)
+    rows = connection.execute(
+        "SELECT comment FROM duckdb_views() WHERE schema_name = ? AND view_name = ?", [contract.dataset, contract.table]
+    ).fetchall()
+    return [comment for (comment,) in rows] == [contract.view_sha256]
+
+
 def _create(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+    if contract.view is not None:
+        if not _is_made(connection, contract):
+            connection.execute(contract.duckdb_ddl())  # its schema is there: the tables it reads are in it
+        return
     missing = _missing_columns(connection, contract)
     if len(missing) == len(contract.fields):
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{contract.dataset}"')

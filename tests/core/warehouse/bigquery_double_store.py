@@ -128,6 +128,8 @@ class Store:
             table = resource["tableReference"]["tableId"]
             if self._do("SELECT 1 FROM _double.resources WHERE dataset = ? AND name = ?", [dataset, table]):
                 raise WireError(409, "duplicate", f"Already Exists: Table {project}:{dataset}.{table}")
+            if "view" in resource:
+                return self._create_view(project, dataset, table, resource)
             fields = resource["schema"]["fields"]
             _check_layout(resource)
             columns = ", ".join(
@@ -137,6 +139,26 @@ class Store:
             resource = {**resource, "kind": "bigquery#table", "type": "TABLE", "etag": "1"}
             self._do("INSERT INTO _double.resources VALUES (?, ?, ?)", [dataset, table, json.dumps(resource)])
             return resource
+
+    def _create_view(self, project: str, dataset: str, table: str, resource: dict[str, Any]) -> dict[str, Any]:
+        self._make_view(project, dataset, table, resource["view"])
+        resource = {**resource, "kind": "bigquery#table", "type": "VIEW", "etag": "1"}
+        self._do("INSERT INTO _double.resources VALUES (?, ?, ?)", [dataset, table, json.dumps(resource)])
+        return resource
+
+    def _make_view(self, project: str, dataset: str, table: str, view: Mapping[str, Any]) -> None:
+        """The view in DuckDB. A view keeps no default project, so each table of its text must name one."""
+        if view.get("useLegacySql", True):
+            raise WireError(400, "invalidQuery", "the double has no legacy SQL; send useLegacySql false")
+        tree = sqlglot.parse_one(view["query"], dialect="bigquery")
+        names = {cte.alias for cte in tree.find_all(exp.CTE)}
+        for node in tree.find_all(exp.Table):
+            if node.name in names and not node.db:
+                continue
+            if node.catalog != project:
+                raise WireError(400, "invalid", f"Table {node.sql('bigquery')} must be qualified with a project")
+            node.set("catalog", None)
+        self._do(f"CREATE OR REPLACE VIEW {_name(dataset, table)} AS {to_duckdb(tree.sql('bigquery')).sql}")
 
     def patch_table(self, project: str, dataset: str, table: str, patch: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -153,6 +175,8 @@ class Store:
                         if after[name].get("mode") == "REQUIRED":
                             raise WireError(400, "invalid", f"Cannot add required fields to an existing schema. (field: {name})")
                         self._do(f"ALTER TABLE {_name(dataset, table)} ADD COLUMN {_name(name)} {_type(after[name])}")
+            if "view" in patch:
+                self._make_view(project, dataset, table, patch["view"])
             resource.update(patch)
             self._do(
                 "UPDATE _double.resources SET resource = ? WHERE dataset = ? AND name = ?", [json.dumps(resource), dataset, table]
@@ -163,7 +187,7 @@ class Store:
         with self._lock:
             if not self._do("SELECT 1 FROM _double.resources WHERE dataset = ? AND name = ?", [dataset, table]):
                 raise WireError(404, "notFound", f"Not found: Table {project}:{dataset}.{table}")
-            self._do(f"DROP TABLE {_name(dataset, table)}")
+            self._do(f"DROP {self.table(project, dataset, table)['type']} {_name(dataset, table)}")
             self._do("DELETE FROM _double.resources WHERE dataset = ? AND name = ?", [dataset, table])
 
     def job(self, project: str, job: str) -> dict[str, Any]:
