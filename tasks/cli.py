@@ -47,7 +47,7 @@ _NODES, _EDGES = "gaelp_users.identity_nodes", "gaelp_users.identity_edges"
 _ASSIGNMENTS, _EXPERIMENTS = "gaelp_users.experiment_assignments", "gaelp_users.experiments"
 _STATUSES = "ads.ad_statuses"
 _SPEND, _OUTCOMES = "ads.ads_campaign_performance", "ads.business_outcomes"
-_RATES = "ads.fx_rates_daily"
+_RATES, _BUSINESS_SPEND = "ads.fx_rates_daily", "ads.business_spend_daily"
 _ADS, _CRITERIA = "ads.ads_ad_performance", "ads.ads_criterion_performance"
 _DECISIONS = "models.bandit_decisions"
 _LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
@@ -156,6 +156,7 @@ JOBS: dict[str, Job] = {
         "Compare the last weeks of ads, journeys and the model's inputs and residuals with the weeks before.",
         reads=(
             _SPEND,
+            _BUSINESS_SPEND,
             "ga4.conversion_maturity",
             "gaelp_users.journey_sessions",
             "ads.imported_media",
@@ -172,7 +173,7 @@ JOBS: dict[str, Job] = {
         "tasks.quality.evaluate_fidelity",
         "Hold predictions of the model and of applied change sets against what came; missing data blocks.",
         reads=(
-            _SPEND,
+            _BUSINESS_SPEND,
             "ads.imported_media",
             _OUTCOMES,
             "models.mmm_runs",
@@ -199,7 +200,15 @@ JOBS: dict[str, Job] = {
     "fit-mmm": Job(
         "tasks.measure.fit_mmm",
         "Fit the Bayesian marketing-mix model and publish response curves.",
-        reads=(_SPEND, "ads.imported_media", _OUTCOMES, "ads.business_controls", "models.lift_tests", "models.mmm_runs"),
+        reads=(
+            _SPEND,
+            _BUSINESS_SPEND,
+            "ads.imported_media",
+            _OUTCOMES,
+            "ads.business_controls",
+            "models.lift_tests",
+            "models.mmm_runs",
+        ),
         writes=(
             "models.mmm_runs",
             "models.mmm_curves",
@@ -286,6 +295,7 @@ JOBS: dict[str, Job] = {
             "models.mmm_reviews",
             "ads.campaign_budgets",
             _SPEND,
+            _BUSINESS_SPEND,
             "ads.ads_change_events",
             _OUTCOMES,
             "ads.imported_media",
@@ -374,7 +384,7 @@ JOBS: dict[str, Job] = {
     "watch-canary": Job(
         "tasks.act.watch_canary",
         "Measure the guardrails of every open canary; freeze the account on a CAC breach.",
-        reads=(_SPEND, "ads.ads_ad_performance", _OUTCOMES, _SETS, _SWITCH, _LEDGER),
+        reads=(_SPEND, _BUSINESS_SPEND, "ads.ads_ad_performance", _OUTCOMES, _SETS, _SWITCH, _LEDGER),
         writes=("control.canary_watch", _SAFETY, _SWITCH, *_APPEND),
     ),
     "promote-changes": Job(
@@ -431,6 +441,7 @@ JOBS: dict[str, Job] = {
         "Write the day's success metrics: customers, costs, hits of the model, exploration, decisions, safety.",
         reads=(
             _SPEND,
+            _BUSINESS_SPEND,
             _OUTCOMES,
             *_LIVE_MMM,
             "models.mmm_draws",
@@ -451,7 +462,7 @@ JOBS: dict[str, Job] = {
         "tasks.govern.report",
         "Write one self-contained HTML page about the run.",
         reads=(
-            _SPEND,
+            _BUSINESS_SPEND,
             _OUTCOMES,
             "models.mmm_runs",
             "models.mmm_reviews",

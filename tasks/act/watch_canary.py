@@ -68,6 +68,7 @@ def measure(context: Context, stored: StoredSet, change_set: AnySet, run_date: d
     from tasks.act import guardrails
     from tasks.act.guardrails import Day
     from tasks.core.ad_changes import AdStatusSet
+    from tasks.core.currencies import REMEDY
 
     policy, start = context.policy, first_day(context, stored)
     since = start - timedelta(days=policy.watch_baseline_days)
@@ -79,7 +80,7 @@ def measure(context: Context, stored: StoredSet, change_set: AnySet, run_date: d
     if frame.height and currencies != [change_set.currency_code]:
         raise JobError(
             f"spend and outcomes are in {currencies}, the canary in {change_set.currency_code}: blended CAC needs one currency; "
-            "watch the canary by hand and close it with --why"
+            f"{REMEDY} for the missing rates, or watch the canary by hand and close it with --why"
         )
     through = _landed_through(frame, run_date, policy.max_data_age_days)
     days = [(d, Day(spend, customers)) for d, spend, customers in _days(frame, since, run_date) if customers is not None]

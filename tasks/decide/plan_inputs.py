@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import caps
+from tasks.core.currencies import missing_rate
 from tasks.core.errors import GateStop
 from tasks.core.ledger import Ledger, SetHistory, moves_of
 from tasks.core.ledger import Row as LedgerRow
@@ -57,10 +58,11 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
         raise GateStop(f"ads.campaign_budgets has no budgets of {platform} for {run_date}; run ingest-ads --run-date {run_date}")
     check_currencies(today["currency_code"], model.currency_code)
     through = _check_fresh(warehouse, platform, policy, run_date)
+    _check_rates(warehouse, model, run_date)
     # West of UTC the day before the run date is not over when data load. A mean over whole days must not count it as empty.
     end = through + timedelta(days=1)
-    recent = _channel_spend(warehouse, platform, end, RECENT_DAYS, RECENT_DAYS, model.split)
-    blended = _blended_cac(warehouse, model, platform, through)
+    recent = _channel_spend(warehouse, end, RECENT_DAYS, RECENT_DAYS, model.split)
+    blended = _blended_cac(warehouse, model, through)
     own_target = policy.target_cac_micros if model.target == "new_customers" else None
     histories = Ledger(warehouse).histories(platform)
     since = run_date - timedelta(days=max(policy.learning_days, 2))
@@ -68,15 +70,16 @@ def read_platform_inputs(warehouse: Warehouse, model: LiveModel, policy: Policy,
         "control/plan_changes/query.sql", {"platform": platform, "since_date": since, "run_date": run_date}
     ).to_dicts()
     switches = warehouse.query_file("control/plan_switches/query.sql").filter("is_on").to_dicts()
+    budgets = _budgets(warehouse, model.split, platform, run_date, end, today, changes, histories, switches)
     return PlanInputs(
         platform=platform,
-        budgets=_budgets(warehouse, model.split, platform, run_date, end, today, changes, histories, switches),
-        spend=_spend(warehouse, model, platform, recent),
+        budgets=budgets,
+        spend=_spend(warehouse, model, recent),
         target_cac_micros=int(blended * MICROS) if own_target is None else own_target,
         blended_cac=blended,
         used_micros=used_in_window(changes, histories, run_date),
         data_through_date=through,
-        notes=_notes(model, policy, switches),
+        notes=(*_notes(model, policy, switches), *_without_budgets(model, platform, budgets)),
     )
 
 
@@ -90,16 +93,31 @@ def check_currencies(codes: Iterable[str], model_currency: str) -> None:
         )
 
 
-def _channel_spend(
-    warehouse: Warehouse, platform: str, end: date, days: int, period_days: int, split: Split = UNSPLIT
-) -> pl.DataFrame:
-    """Spend by account, period and channel; a channel of ``split`` comes as two rows, each with the name of its part."""
+def _check_rates(warehouse: Warehouse, model: LiveModel, run_date: date) -> None:
+    """GateStop if spend that the plan rests on cannot be told in the model's currency."""
+    why = missing_rate(warehouse, model.currency_code, model.window_start_date, run_date)
+    if why is not None:
+        raise GateStop(f"mixed currencies: {why}")
+
+
+def _without_budgets(model: LiveModel, platform: str, budgets: Iterable[Budget]) -> Iterator[str]:
+    """A note on the channels of the model that no budget of ``platform`` can move."""
+    planned = {channel for budget in budgets for channel in budget.channels}
+    others = [channel for channel in model.curves.channels if channel not in planned]
+    if others:
+        yield f"{', '.join(others)}: no budget of {platform} pays for it, so its spend counts and stays as it is"
+
+
+def _channel_spend(warehouse: Warehouse, end: date, days: int, period_days: int, split: Split = UNSPLIT) -> pl.DataFrame:
+    """Spend of all platforms by account, period and channel, in the currency of the outcomes.
+
+    A channel of ``split`` comes as two rows, each with the name of its part.
+    """
     import polars as pl
 
     spend = warehouse.query_file(
         "control/plan_channel_spend/query.sql",
         {
-            "platform": platform,
             "start_date": end - timedelta(days=days),
             "end_date": end,
             "period_days": period_days,
@@ -113,20 +131,24 @@ def _channel_spend(
 def _check_fresh(warehouse: Warehouse, platform: str, policy: Policy, run_date: date) -> date:
     """Last day of complete data behind the plan; GateStop if an account or the outcomes are older than the policy allows.
 
+    Accounts of all platforms count, since the blended CAC is over all spend, but ``platform`` itself must have spent.
+
     An account without delivery sends no rows: what its loads covered counts as well as its newest row.
     """
     oldest = run_date - timedelta(days=policy.max_data_age_days)
-    recent = _channel_spend(warehouse, platform, run_date, RECENT_DAYS, RECENT_DAYS)
-    if recent.is_empty():
-        raise GateStop(f"ads.ads_campaign_performance has no spend in the {RECENT_DAYS} days before {run_date}; run ingest-ads")
-    last: dict[str, date] = {}
-    for account, day in recent.select("account_id", "last_date").iter_rows():
-        last[account] = max(day, last.get(account, day))
-    landed = warehouse.query_file("control/plan_landed/query.sql", {"platform": platform, "run_date": run_date})
-    for account, day in landed.iter_rows():
-        if account in last:
-            last[account] = max(last[account], day)
-    stale = [f"{account} (last day {day})" for account, day in sorted(last.items()) if day < oldest]
+    recent = _channel_spend(warehouse, run_date, RECENT_DAYS, RECENT_DAYS)
+    if platform not in recent["platform"]:
+        raise GateStop(
+            f"ads.ads_campaign_performance has no spend of {platform} in the {RECENT_DAYS} days before {run_date}; run ingest-ads"
+        )
+    last: dict[tuple[str, str], date] = {}
+    for network, account, day in recent.select("platform", "account_id", "last_date").iter_rows():
+        last[network, account] = max(day, last.get((network, account), day))
+    landed = warehouse.query_file("control/plan_landed/query.sql", {"run_date": run_date})
+    for network, account, day in landed.iter_rows():
+        if (network, account) in last:
+            last[network, account] = max(last[network, account], day)
+    stale = [f"{network}:{account} (last day {day})" for (network, account), day in sorted(last.items()) if day < oldest]
     if stale:
         raise GateStop(
             f"stale spend: account {', '.join(stale)} has nothing since, the plan of {run_date} needs {oldest} or later; "
@@ -149,10 +171,10 @@ def read_outcomes(warehouse: Warehouse, source: str, since: date, until: date) -
     return warehouse.query_file("control/plan_outcomes/query.sql", {"source": source, "since_date": since, "run_date": until})
 
 
-def _blended_cac(warehouse: Warehouse, model: LiveModel, platform: str, through: date) -> float:
+def _blended_cac(warehouse: Warehouse, model: LiveModel, through: date) -> float:
     """All spend over all outcomes of the newest ``CAC_DAYS`` complete days; what a platform attributes plays no part."""
     end = through + timedelta(days=1)
-    spend = float(_channel_spend(warehouse, platform, end, CAC_DAYS, CAC_DAYS)["spend_micros"].sum()) / MICROS
+    spend = float(_channel_spend(warehouse, end, CAC_DAYS, CAC_DAYS)["spend_micros"].sum()) / MICROS
     outcomes = read_outcomes(warehouse, OUTCOME_SOURCE, end - timedelta(days=CAC_DAYS), end)
     return cost_per_outcome(spend, outcomes, model.target, OUTCOME_SOURCE)
 
@@ -169,10 +191,10 @@ def cost_per_outcome(spend: float, outcomes: pl.DataFrame, target: str, source: 
     return spend / total
 
 
-def _spend(warehouse: Warehouse, model: LiveModel, platform: str, recent: pl.DataFrame) -> ChannelSpend:
+def _spend(warehouse: Warehouse, model: LiveModel, recent: pl.DataFrame) -> ChannelSpend:
     days = (model.window_end_date - model.window_start_date).days + 1
     days -= days % model.period_days
-    seen = _channel_spend(warehouse, platform, model.window_end_date + timedelta(days=1), days, model.period_days, model.split)
+    seen = _channel_spend(warehouse, model.window_end_date + timedelta(days=1), days, model.period_days, model.split)
     periods = days // model.period_days
     table = np.zeros((len(model.curves.channels), periods))
     current = np.zeros(len(model.curves.channels))

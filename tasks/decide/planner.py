@@ -102,7 +102,7 @@ def _bounds(
         lower[index] = max(lower[index], floor / MICROS)
         if free and all(b.budget_id in policy.budget_ceiling_micros for b in free):
             upper[index] = min(upper[index], (kept + sum(policy.budget_ceiling_micros[b.budget_id] for b in free)) / MICROS)
-        if members and not free:
+        if not free:  # all fixed, or nothing here that could be moved, as in a platform whose budgets are not planned
             lower[index] = upper[index] = spend.current[index]
     return lower, upper
 
@@ -169,7 +169,11 @@ def plan_budgets(
     rules = {account: account_policies.get(account, policy) for account in sorted({b.account_id for b in order})}
     held = {b: found for b in order if (found := hold(b, rules[b.account_id], frozenset(curves.channels), run_date)) is not None}
     lower, upper = _bounds(spend, order, held, policy, curves.channels)
-    total = float(spend.current.sum()) * (1 + budget_change_pct / 100)
+    # Only what has budgets can change: the rest of the spend stays, whatever is asked of the total.
+    planned = sum(
+        float(now) for c, now in zip(curves.channels, spend.current, strict=True) if _by_channel(order, curves.channels)[c]
+    )
+    total = float(spend.current.sum()) + planned * budget_change_pct / 100
     optimum = optimise(curves, spend.current, lower, upper, total, risk_aversion=float(policy.risk_aversion))
     affordable = affordable_spend(
         curves,

@@ -41,6 +41,7 @@ def _hits(warehouse: Warehouse, run_date: date) -> dict[Account, Row]:
 
 def _mix(warehouse: Warehouse, end: date | None, live: Row | None) -> Mix:
     """Spend of the two weeks up to ``end``, by the channels of ``live``."""
+    from tasks.core.currencies import REMEDY
     from tasks.core.segments import UNSPLIT, Split
     from tasks.govern.success_model import RECENT_DAYS, Mix
 
@@ -59,7 +60,7 @@ def _mix(warehouse: Warehouse, end: date | None, live: Row | None) -> Mix:
     if not sum(spend.values()):
         problem = f"nothing was spent in the {RECENT_DAYS} days up to {end}"
     elif len(codes) > 1:
-        problem = "spend in several currencies has no sum; look at each account"
+        problem = f"spend in several currencies has no sum; {REMEDY}"
     return Mix(spend, RECENT_DAYS, min(codes, default=None), (start, end), problem)
 
 

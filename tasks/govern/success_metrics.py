@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from tasks.core.currencies import REMEDY
 from tasks.core.money import MICROS, format_micros
 
 ALL = "all"
@@ -104,9 +105,7 @@ def of_business(found: Business) -> list[Metric]:
 
 def _blended_cac(found: Business) -> Metric:
     if found.currency is None:
-        return Metric(
-            "blended_cac", "currency", None, "spend in several currencies has no sum; look at each account", window=found.window
-        )
+        return Metric("blended_cac", "currency", None, f"spend in several currencies has no sum; {REMEDY}", window=found.window)
     if found.customers <= 0:
         text = f"no new customer in {CAC_DAYS} days, so there is nothing to divide spend by"
         return Metric("blended_cac", "currency", None, text, currency=found.currency, window=found.window)

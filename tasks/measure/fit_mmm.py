@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -84,7 +84,9 @@ def command(
 ) -> None:
     """Fit the Bayesian marketing-mix model and publish response curves.
 
-    Reads complete Monday weeks before the run date (an import with weekly rows keeps its own weeks). The same data and
+    Reads complete Monday weeks before the run date (an import with weekly rows keeps its own weeks). Spend of all platforms is
+    converted to the currency of the outcome; a channel of theirs enters once its data suffice (the rule enough_data: spend in 26
+    weeks, some variation, 1 % of all spend), else it is left out and models.mmm_runs says why. The same data and
     configuration fitted before is reused. Causal lift tests (models.lift_tests) of the model's channels and days calibrate the
     curves; the others are named in a warning. Campaigns that the policy lists as remarketing_campaign_ids become channels of
     their own (NAME_REMARKETING beside NAME_PROSPECTING). Nothing becomes live here: review-mmm judges the run first.
@@ -152,7 +154,7 @@ def _load(
     remarketing: tuple[str, ...],
 ) -> MmmInput:
     """The model's input; channels in which campaigns of ``remarketing`` spend are split if both parts can be told apart."""
-    from tasks.measure.mmm_data import assemble
+    from tasks.measure.mmm_data import assemble, not_enough
     from tasks.measure.mmm_segments import split_media
 
     # An import is a closed table that may be years old; of the platforms, old markets shall not shape the curves.
@@ -163,6 +165,13 @@ def _load(
         warehouse.create(table)
     media = warehouse.query_file("models/mmm_media_weekly/query.sql", params | {"remarketing_campaign_ids": list(remarketing)})
     outcome, controls = (warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("outcome", "controls"))
+    left_out: dict[str, str] = {}
+    if source == "platforms":
+        _check_rates(warehouse, outcome, start, run_date)
+        left_out = not_enough(source, media, outcome, drop_channels)
+        for channel, why in left_out.items():
+            _LOG.warning("channel left out: not enough data", channel=channel, why=why, rule="enough_data")
+        media = _without(media, left_out)
     media, split, whole = split_media(media, remarketing)
     for why in whole:
         _LOG.warning("channel stays whole", why=why)
@@ -174,7 +183,29 @@ def _load(
     data = assemble(
         source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=(*drop_controls, *constant)
     )
-    return replace(data, split=split)
+    return replace(data, split=split, left_out=tuple(f"{channel} {why}" for channel, why in left_out.items()))
+
+
+def _without(media: pl.DataFrame, left_out: Mapping[str, str]) -> pl.DataFrame:
+    """``media`` without the channels ``left_out``; JobError if that leaves none."""
+    from tasks.core.errors import JobError
+
+    kept = media.filter(~media["channel"].is_in(list(left_out)))
+    if kept.is_empty() and left_out:
+        reasons = "; ".join(f"{channel} {why}" for channel, why in left_out.items())
+        raise JobError(f"no channel of the platforms has enough data for a model: {reasons}; load a longer history")
+    return kept
+
+
+def _check_rates(warehouse: Warehouse, outcome: pl.DataFrame, start: date, run_date: date) -> None:
+    """JobError naming day and currency if spend cannot be told in the outcome's currency; several of those are refused later."""
+    from tasks.core.currencies import missing_rate
+    from tasks.core.errors import JobError
+
+    if outcome["currency_code"].n_unique() == 1:
+        why = missing_rate(warehouse, outcome["currency_code"][0], start, run_date - timedelta(days=run_date.weekday()))
+        if why is not None:
+            raise JobError(why)
 
 
 def _unknown(warehouse: Warehouse, campaign_ids: tuple[str, ...], start: date, run_date: date) -> list[str]:

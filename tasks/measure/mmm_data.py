@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 
 MIN_PERIODS = 26  # half a year: below that a yearly season and carry-over cannot be told from noise
 MIN_ACTIVE_PERIODS = 8  # periods with spend a channel needs before its curve means anything
+# What a channel of the platforms needs before it enters by itself (enough_data; docs/decisions/0016-currencies.md).
+ENOUGH_ACTIVE_PERIODS = 26  # half a year: less cannot be told from the season it fell into
+ENOUGH_VARIATION = 0.05  # coefficient of variation of its spend: flatter than that it is part of the baseline
+ENOUGH_SHARE = 0.01  # of all spend: below it, what it brings is lost in the noise of the outcome
 _MICROS = 1_000_000
 
 
@@ -46,7 +50,7 @@ class MmmInput:
 
     ``spend`` (T, G, C) in currency units per period; ``outcome`` (T, G) in customers or currency units; ``controls`` (T, G, K).
     Geos and channels are sorted; ``geos == ("national",)`` for a model without regions. ``lift_tests`` calibrate the curves;
-    ``split`` says which channels are parts of one.
+    ``split`` says which channels are parts of one, ``left_out`` which channels the data do not suffice for, and why.
     """
 
     source: str
@@ -62,6 +66,7 @@ class MmmInput:
     controls: Floats
     lift_tests: tuple[LiftTest, ...] = ()
     split: Split = UNSPLIT
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -169,6 +174,42 @@ def thin(spend: Floats) -> str | None:
     if active < MIN_ACTIVE_PERIODS:
         return f"has spend in {active} periods, {MIN_ACTIVE_PERIODS} are needed for a curve"
     return None
+
+
+def enough_data(spend: Floats, total: Floats) -> str | None:
+    """The rule by which a channel of the platforms enters the model: None, or what its (T,) national spend lacks.
+
+    ``total`` (T,) is the spend of all channels. On top of :func:`thin`: spend in half a year of weeks, some variation of it,
+    and a share of all spend that an outcome could show.
+    """
+    if why := thin(spend):
+        return why
+    if (active := int((spend > 0).sum())) < ENOUGH_ACTIVE_PERIODS:
+        return f"has spend in {active} of {len(spend)} periods, {ENOUGH_ACTIVE_PERIODS} are needed"
+    if (variation := float(spend.std() / spend.mean())) < ENOUGH_VARIATION:
+        return f"varies by {variation:.1%} around its mean, {ENOUGH_VARIATION:.0%} are needed"
+    if (share := float(spend.sum() / total.sum())) < ENOUGH_SHARE:
+        return f"has {share:.2%} of all spend, {ENOUGH_SHARE:.0%} are needed"
+    return None
+
+
+def not_enough(source: str, media: pl.DataFrame, outcome: pl.DataFrame, drop_channels: tuple[str, ...]) -> dict[str, str]:
+    """Channel → why :func:`enough_data` keeps it out of a model of ``media`` and ``outcome``, over the periods of the model.
+
+    Channels that a person drops are not judged. Nothing is judged where :func:`assemble` will refuse the whole input.
+    """
+    kept = media.filter(~pl.col("channel").is_in(list(drop_channels)))
+    if kept.is_empty() or outcome.is_empty() or kept["period_days"].n_unique() != 1:
+        return {}
+    periods = _complete_periods(source, media, outcome, kept["period_days"][0])
+    spent = kept.filter(pl.col("period_start_date").is_in(list(periods))).group_by("channel", "period_start_date")
+    at = {day: t for t, day in enumerate(periods)}
+    series: dict[str, Floats] = {channel: np.zeros(len(periods)) for channel in sorted(kept["channel"].unique())}
+    for channel, day, micros in spent.agg(pl.col("spend_micros").sum()).iter_rows():
+        series[channel][at[day]] = micros / _MICROS
+    total: Floats = np.sum(list(series.values()), axis=0)
+    judged = {channel: enough_data(values, total) for channel, values in series.items()}
+    return {channel: why for channel, why in judged.items() if why is not None}
 
 
 def _check_channels(data: MmmInput) -> None:

@@ -54,6 +54,7 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "period_days": [data.period_days],
             "periods": [len(data.periods)],
             "channels": [list(data.channels)],
+            "left_out_channels": [list(data.left_out)],
             "split_channels": [list(data.split.channels)],
             "remarketing_campaign_ids": [list(data.split.campaign_ids)],
             "geos": [list(data.geos)],
@@ -74,6 +75,7 @@ def run_row(fitted: Fitted, *, run_id: str, run_date: date, fitted_at: datetime)
             "fitted_at": [fitted_at],
         },
         schema_overrides={
+            "left_out_channels": pl.List(pl.String),
             "split_channels": pl.List(pl.String),
             "remarketing_campaign_ids": pl.List(pl.String),
             "lift_tests": pl.List(pl.String), "r_hat_max": pl.Float64, "ess_min": pl.Float64, "divergences": pl.Int64

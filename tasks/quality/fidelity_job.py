@@ -81,7 +81,8 @@ class FidelityJob:
         # Runs of one policy share their split, and most have none: its spend is read once.
         media = functools.cache(self._media)
         window = {"run_date": self.run_date, "source": SOURCE, "start_date": self.run_date - timedelta(days=2 * _HISTORY_DAYS)}
-        weeks = weeks_of(media(()), self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", window))
+        currency = accepted[live[0]]["currency_code"][0]  # all outcomes of the business are in one
+        weeks = weeks_of(media(()), self.warehouse.query_file("models/mmm_outcome_weekly/query.sql", window), currency)
         found = []
         for target in live:
             rows = accepted[target].filter(pl.col("period_days") == 7).head(_RUNS)
@@ -108,7 +109,7 @@ class FidelityJob:
             l_max=int(json.loads(row["config_json"])["l_max"]),
             parts=self.warehouse.query_file("models/fidelity_parts/query.sql", wanted),
             draws=draws_by_channel(self.warehouse.query_file("control/plan_draws/query.sql", wanted)),
-            spend=spend_of(media(split.campaign_ids), split),
+            spend=spend_of(media(split.campaign_ids), split, row["currency_code"]),
         )
 
     def _plans(self) -> list[Evaluation]:

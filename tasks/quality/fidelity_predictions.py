@@ -52,19 +52,23 @@ class Run:
     spend: Mapping[date, Mapping[str, float]]
 
 
-def spend_of(media: pl.DataFrame, split: Split) -> dict[date, dict[str, float]]:
-    """Week → spend by the channels of a model with ``split``, from the query that the model is fitted on; complete weeks only."""
+def spend_of(media: pl.DataFrame, split: Split, currency: str) -> dict[date, dict[str, float]]:
+    """Week → spend by the channels of a model with ``split``, from the query that the model is fitted on.
+
+    Complete weeks only: one in which spend is in another currency, because a rate is missing, has no sum.
+    """
+    unknown = media.filter(pl.col("currency_code") != currency)["period_start_date"].unique().to_list()
     spend: dict[date, dict[str, float]] = {}
-    for row in media.filter(pl.col("days_seen") == 7).iter_rows(named=True):
+    for row in media.filter(pl.col("days_seen") == 7, ~pl.col("period_start_date").is_in(unknown)).iter_rows(named=True):
         of_week = spend.setdefault(row["period_start_date"], {})
         name = split.name(row["channel"], row["is_remarketing"])
         of_week[name] = of_week.get(name, 0.0) + row["spend_micros"] / MICROS
     return spend
 
 
-def weeks_of(media: pl.DataFrame, outcome: pl.DataFrame) -> dict[date, Week]:
+def weeks_of(media: pl.DataFrame, outcome: pl.DataFrame, currency: str) -> dict[date, Week]:
     """Weeks by their Monday, from the queries that the model is fitted on; a week with a missing day counts as unknown."""
-    spend = {day: sum(of_week.values()) for day, of_week in spend_of(media, UNSPLIT).items()}
+    spend = {day: sum(of_week.values()) for day, of_week in spend_of(media, UNSPLIT, currency).items()}
     came = outcome.filter(pl.col("days_seen") == 7).group_by("period_start_date").agg(
         pl.when(pl.col("new_customers").null_count() == 0).then(pl.col("new_customers").sum()).alias("new_customers"),
         pl.when(pl.col("revenue_micros").null_count() == 0).then(pl.col("revenue_micros").sum()).alias("revenue_micros"),

@@ -163,7 +163,7 @@ def test_the_day_under_way_counts_nowhere(
     [
         ("verdict", "FAIL", "no live MMM run of new_customers for source platforms"),
         ("fit_age_days", 15, "is 15 days old, 14 are allowed; run fit-mmm"),
-        ("data_lag_days", 3, r"stale spend: account 2000000001 \(last day 2026-02-23\)"),
+        ("data_lag_days", 3, r"stale spend: account google_ads:2000000001 \(last day 2026-02-23\)"),
         ("outcome_lag_days", 3, "stale outcomes: ads.business_outcomes of source crm ends on 2026-02-23"),
         ("currency", "EUR", "mixed currencies: the MMM counts in USD, but there are budgets in EUR"),
         ("customers_per_day", 0.0, "counts 0 new_customers in the trailing window"),
@@ -378,7 +378,7 @@ def test_an_account_whose_loads_stopped_is_stale(advertiser: Advertiser, plan_jo
     """Silence without a load is not a pause: it may spend unseen."""
     _paused_account(advertiser, RUN_DATE - timedelta(days=9))
     advertiser.write()
-    with pytest.raises(GateStop, match=r"stale spend: account 2000000002 \(last day 2026-02-17\)"):
+    with pytest.raises(GateStop, match=r"stale spend: account google_ads:2000000002 \(last day 2026-02-17\)"):
         plan_job()
 
 

@@ -177,10 +177,21 @@ def test_spend_goes_to_the_parts_that_the_run_was_split_into() -> None:
     rows += [(date(2026, 1, 12), 6, "YOUTUBE", False, MICROS), (date(2026, 1, 5), 7, "PMAX", True, 5 * MICROS)]
     media = pl.DataFrame(
         rows, schema=["period_start_date", "days_seen", "channel", "is_remarketing", "spend_micros"], orient="row"
-    )
+    ).with_columns(currency_code=pl.lit("USD"))
     split = Split(("YOUTUBE",), ("1",))
-    assert spend_of(media, split) == {date(2026, 1, 5): {"YOUTUBE_PROSPECTING": 30.0, "YOUTUBE_REMARKETING": 12.0, "PMAX": 5.0}}
-    assert spend_of(media, UNSPLIT) == {date(2026, 1, 5): {"YOUTUBE": 42.0, "PMAX": 5.0}}
+    assert spend_of(media, split, "USD") == {
+        date(2026, 1, 5): {"YOUTUBE_PROSPECTING": 30.0, "YOUTUBE_REMARKETING": 12.0, "PMAX": 5.0}
+    }
+    assert spend_of(media, UNSPLIT, "USD") == {date(2026, 1, 5): {"YOUTUBE": 42.0, "PMAX": 5.0}}
+    assert spend_of(media, UNSPLIT, "EUR") == {}
+
+
+def test_a_week_whose_spend_has_no_rate_is_left_out() -> None:
+    """One channel of the week is still in euros: the week has no sum in dollars, the one after it has."""
+    rows = [(date(2026, 1, 5), 7, "YOUTUBE", False, MICROS, "USD"), (date(2026, 1, 5), 7, "LINKEDIN", False, MICROS, "EUR")]
+    rows += [(date(2026, 1, 12), 7, "YOUTUBE", False, MICROS, "USD")]
+    columns = ["period_start_date", "days_seen", "channel", "is_remarketing", "spend_micros", "currency_code"]
+    assert spend_of(pl.DataFrame(rows, schema=columns, orient="row"), UNSPLIT, "USD") == {date(2026, 1, 12): {"YOUTUBE": 1.0}}
 
 
 # --- the job on tables

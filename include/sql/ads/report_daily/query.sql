@@ -1,12 +1,13 @@
 -- Spend of all platforms and new customers of the business, day by day.
 -- Grain: day.
 -- Window: @start_date to the day before @run_date, complete days only.
+-- Spend is in the currency of the outcomes; `currencies` above 1 says that a rate of the day is missing.
 -- Why: blended CAC is spend of everything over customers of everything, whoever claims them.
 WITH spend AS (
   SELECT
     date, CAST(SUM(cost_micros) AS INT64) AS cost_micros, MIN(currency_code) AS currency_code,
     COUNT(DISTINCT currency_code) AS currencies, MIN(timezone) AS timezone
-  FROM ads.ads_campaign_performance
+  FROM ads.business_spend_daily
   WHERE date >= @start_date AND date < @run_date
   GROUP BY date
 ),

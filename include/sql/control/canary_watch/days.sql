@@ -2,7 +2,7 @@
 -- Grain: date, scope, budget_id, currency_code; for scope `landed` the account, named in budget_id. Window: start_date included, end_date excluded; only complete days are asked for.
 -- Why: the watch compares blended CAC before and after a change. New customers come from the business's own count, never from
 -- a platform's attribution, so spend is taken over all accounts too. Accounts end their days at different hours: a day on which one
--- of them has not landed yet would make CAC look low.
+-- of them has not landed yet would make CAC look low. Spend of all accounts is in the currency of the outcomes, by the day's rate.
 SELECT
   date,
   'business' AS scope,
@@ -10,7 +10,7 @@ SELECT
   currency_code,
   CAST(SUM(cost_micros) AS INT64) AS cost_micros,
   CAST(NULL AS FLOAT64) AS new_customers
-FROM ads.ads_campaign_performance
+FROM ads.business_spend_daily
 WHERE date >= @start_date AND date < @end_date
 GROUP BY date, currency_code
 UNION ALL
@@ -32,7 +32,7 @@ SELECT
   currency_code,
   CAST(NULL AS INT64) AS cost_micros,
   CAST(NULL AS FLOAT64) AS new_customers
-FROM ads.ads_campaign_performance
+FROM ads.business_spend_daily
 WHERE date >= @start_date AND date < @end_date
 GROUP BY platform, account_id, currency_code
 UNION ALL

@@ -2,12 +2,13 @@
 -- Grain: period_start_date, geo, channel, is_remarketing, currency_code, period_days.
 -- Window: [@start_date, @run_date), complete Monday weeks; an import with weekly rows keeps its own weeks.
 -- Why: a day's noise says nothing about carry-over; `days_seen` (over all channels) lets the caller leave out broken weeks.
+-- Spend of the platforms comes in the currency of the outcome, where a rate is known.
 -- Campaigns of @remarketing_campaign_ids are told apart, so that a channel can be split; brought numbers know no campaigns.
 WITH daily AS (
   SELECT
     'national' AS geo, channel, campaign_id IN UNNEST(@remarketing_campaign_ids) AS is_remarketing, date AS day, currency_code,
     cost_micros AS spend_micros
-  FROM ads.ads_campaign_performance
+  FROM ads.business_spend_daily
   WHERE @source = 'platforms' AND date >= @start_date AND date < DATE_TRUNC(@run_date, WEEK(MONDAY))
   UNION ALL
   SELECT geo, channel, FALSE AS is_remarketing, period_start_date AS day, currency_code, spend_micros
