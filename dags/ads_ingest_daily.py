@@ -8,8 +8,8 @@ currencies, then checks all.
 `ads.ads_conversion_action_stats`, `ads.ads_change_events`, `ads.ads_entities`, `ads.ad_statuses`, `ads.campaign_budgets`,
 `ads.business_outcomes`, `ads.fx_rates_daily`, `control.validation_results`, `control.quarantine`
 **If it fails** an account that failed keeps yesterday's rows and stops no other; checks and plans go on with the others, and this
-run stays red until the account's task is cleared. Where outcomes, rates or checks fail, no plan is made today. A repeated load changes
-nothing. Runbook `ads_ingest_daily`.
+run stays red until the account's task is cleared. Where outcomes, rates or checks fail, no plan is made today. A repeated load
+changes nothing. Runbook `ads_ingest_daily`.
 """
 
 from aelp2_airflow.assets import ADS_VALIDATED
