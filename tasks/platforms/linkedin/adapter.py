@@ -50,9 +50,7 @@ _ACCOUNT_STATUSES = {"ACTIVE": "ENABLED"}
 
 
 _PIVOTS = {"campaign": "CAMPAIGN_GROUP", "ad": "CREATIVE"}
-_DAY_PARTS = tuple(
-    Column(f"{end}_{part}", f"dateRange.{end}.{part}", "count") for end in ("start", "end") for part in ("year", "month", "day")
-)
+_DAY_PARTS = tuple(Column(part, part, "count") for part in ("year", "month", "day"))
 _CLICKED = Column("clicked", "externalWebsitePostClickConversions", "number", 0)
 _VIEWED = Column("viewed", "externalWebsitePostViewConversions", "number", 0)
 _NUMBERS = (
@@ -198,14 +196,12 @@ class LinkedInPlatform(HttpPlatform):
 
         rows = self._elements(account, finder, columns, start, end)
         what = f"account {account.account_id}, analytics {finder}"
-        names = [pl.Series(name, [row["pivotValues"][n] for row in rows], dtype=pl.String) for n, name in enumerate(pivots)]
-        frame = frame_of(rows, [*_DAY_PARTS, *columns], what).with_columns(
-            *(urns.str.split(":").list.last() for urns in names),
-            *(pl.date(f"{end}_year", f"{end}_month", f"{end}_day").alias(end) for end in ("start", "end")),
-        )
-        if (frame["start"] != frame["end"]).any():
+        ranges = [row["dateRange"] for row in rows]
+        if any(one["start"] != one["end"] for one in ranges):
             raise JobError(f"{what}: a row of {start} to {end} covers more than a day; LinkedIn keeps days for about six months")
-        return frame.select(pl.col("start").alias("date"), *pivots, *(c.name for c in columns))
+        names = [pl.Series(name, [row["pivotValues"][n] for row in rows], dtype=pl.String) for n, name in enumerate(pivots)]
+        days = frame_of([one["start"] for one in ranges], _DAY_PARTS, what).select(pl.date("year", "month", "day").alias("date"))
+        return days.hstack(frame_of(rows, columns, what)).with_columns(urns.str.split(":").list.last() for urns in names)
 
     def _delivery(self, account: Account, level: str, start: date, end: date) -> pl.DataFrame:
         import polars as pl
