@@ -18,6 +18,7 @@ __all__ = ["ADAPTERS", "Platform", "adapter_of", "has_credentials", "open_platfo
 ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
     "meta": "tasks.platforms.meta:MetaPlatform",
+    "linkedin": "tasks.platforms.linkedin:LinkedInPlatform",
     "reddit": "tasks.platforms.reddit:RedditPlatform",
     "tiktok": "tasks.platforms.tiktok:TikTokPlatform",
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import requests
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_REQUEST_IDS = ("X-Request-Id", "X-LI-UUID", "X-Transaction-Id")  # what platforms call the id by which their support finds a call
 _REMEDIES = {
     Kind.SIGN_IN: "the credentials are wrong: run `aelp2 onboard {platform}` with those of the platform's app page",
     Kind.EXPIRED: "the token has run out: make a new one and run `aelp2 onboard {platform}`",
@@ -117,6 +118,7 @@ class JsonApi:
         self._session.headers.update(headers or {})
         self._session.trust_env = urlsplit(base).hostname not in _LOOPBACK  # a proxy has no business on this machine
         self.request_id = ""  # of the last answer
+        self.answer_headers: Mapping[str, str] = {}  # of the last answer; some platforms tell the id of what was made there alone
 
     def read(self, what: str, method: str, path: str, **request: Any) -> Any:
         """Decoded JSON of a call that changes nothing, retried; ``path`` may be a whole address below the base (a next page).
@@ -173,6 +175,8 @@ class JsonApi:
             message = "the platform sent a next page at another host"
             raise FailedCallError(HttpFailure(self._platform, Kind.REQUEST, None, "FOREIGN_PAGE", message))
         response = self._session.request(method, url, timeout=timeout, **request)
+        self.answer_headers = response.headers
+        self.request_id = next((response.headers[name] for name in _REQUEST_IDS if name in response.headers), "")
         if response.status_code == 503 or (response.status_code >= 500 and not _is_json(response)):
             message = "the service is not available"
             raise FailedCallError(HttpFailure(self._platform, Kind.PASSING, response.status_code, "UNAVAILABLE", message))

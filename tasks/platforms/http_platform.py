@@ -174,11 +174,12 @@ class HttpPlatform(ABC):
                 f"{self.name} reports numbers of {kind} {example}, which its lists do not hold, so its {lost[0]} is unknown; "
                 "load the day again, and if it stays, tell the platform's support"
             )
+        if "attribution_window" not in joined.columns:  # a platform may tell an account's own
+            joined = joined.with_columns(pl.lit(self.attribution_window).alias("attribution_window"))
         return joined.with_columns(
             pl.col(f"{kind}_status").fill_null(REMOVED),
             pl.lit(self.channel).alias("channel"),
             pl.lit(value=False).alias("is_brand"),
-            pl.lit(self.attribution_window).alias("attribution_window"),
         )
 
     def _entity_frame(self, entities: Iterable[Entity], run_date: date) -> pl.DataFrame:
