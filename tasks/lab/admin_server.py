@@ -228,7 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
         sandbox, layout = self.server.sandbox, self.server.sandbox.market.layout
         kind: Literal["ad", "campaign"] = "ad" if "ad_id" in asked else "campaign"
         entity = int(asked[f"{kind}_id"])
-        if entity not in (layout.unit_index if kind == "ad" else layout.campaign_index):
+        is_there = entity in (layout.unit_index if kind == "ad" else layout.campaign_index)
+        if not is_there and sandbox.made_of(kind, entity) is None:
             raise JobError(f"no {kind} {entity}; GET /state lists them")
         if asked["status"] not in ("ENABLED", "PAUSED"):
             raise JobError(f"status={asked['status']!r}; write ENABLED or PAUSED")

@@ -7,7 +7,8 @@ from functools import cache
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from tasks.lab import catalog_assets
+from tasks.lab import catalog_assets, catalog_made
+from tasks.lab.creating import resource_name
 from tasks.lab.criteria import MATCH_TYPES, Criterion
 from tasks.lab.layout import Unit
 from tasks.lab.sandbox import ChangeEvent, Sandbox
@@ -57,7 +58,13 @@ class Entity:
 
 def entities(sandbox: Sandbox, customer_id: str, resource: str) -> list[Entity]:
     """Every row of ``resource`` in this customer, attributes of attributed resources included."""
-    return list(_MAKERS[resource](sandbox, customer_id))
+    found = list(_MAKERS[resource](sandbox, customer_id))
+    if resource in catalog_made.KINDS:
+        made = catalog_made.rows(
+            sandbox, customer_id, resource, lambda parent: (e.attributes for e in entities(sandbox, customer_id, parent))
+        )
+        found += [Entity(row | _customer(sandbox, customer_id)) for row in made]
+    return found
 
 
 @cache
@@ -316,7 +323,9 @@ def _event_rows(sandbox: Sandbox, customer_id: str) -> Iterator[Entity]:
     if account_of(sandbox, customer_id) is None:
         return
     for number, event in enumerate(sandbox.past_events() + sandbox.events):
-        if event.kind == "budget":
+        if (made := sandbox.made_of(event.kind, event.entity)) is not None:
+            owner = made.account_id
+        elif event.kind == "budget":
             owner = layout.budget_account[event.entity]
         elif event.kind == "campaign":
             owner = layout.campaign_account[layout.campaign_index[event.entity]].id
@@ -334,6 +343,14 @@ def _changed_resource(sandbox: Sandbox, customer_id: str, event: ChangeEvent) ->
     if event.kind == "campaign":
         name = f"{customer}/campaigns/{event.entity}"
         return "CAMPAIGN", name, "campaign.status", name
+    if (made := sandbox.made_of("ad", event.entity)) is not None:
+        group = sandbox.made_of("adgroup", int(made.parent_id))
+        return (
+            "AD_GROUP_AD",
+            resource_name(customer_id, made),
+            "ad_group_ad.status",
+            f"{customer}/campaigns/{group.parent_id if group else ''}",
+        )
     unit = layout.units[layout.unit_index[event.entity]]
     name = f"{customer}/adGroupAds/{unit.ad_group_id}~{unit.ad_id}"
     return "AD_GROUP_AD", name, "ad_group_ad.status", f"{customer}/campaigns/{unit.campaign.id}"

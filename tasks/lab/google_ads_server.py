@@ -17,6 +17,7 @@ import structlog
 
 from tasks.lab import catalog, gaql, mutate, report, wire
 from tasks.lab.api_errors import ApiError, Problem
+from tasks.lab.creating import Creation, create
 from tasks.lab.credentials import Credentials
 from tasks.lab.cube import Cube, build_cube
 from tasks.lab.faults import Call, raise_before, take
@@ -35,6 +36,7 @@ _SERVICE_KINDS: dict[str, EntityKind] = {
     "MutateCampaigns": "campaign",
     "MutateAdGroupAds": "ad",
 }
+_CREATION_FIELDS = {"budget": "campaign_budget", "campaign": "campaign", "adgroup": "ad_group", "ad": "ad_group_ad"}
 _RESULT_FIELDS: dict[EntityKind, str] = {"budget": "campaign_budget", "campaign": "campaign", "ad": "ad_group_ad"}
 
 log = structlog.get_logger(source=__name__)
@@ -192,6 +194,8 @@ class GoogleAdsServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc shi
         if catalog.account_of(self._sandbox, request.customer_id) is None:
             message = "The operation cannot be executed by a manager account."
             raise ApiError("INVALID_ARGUMENT", [Problem("request_error", "CANNOT_BE_EXECUTED_BY_MANAGER_ACCOUNT", message)])
+        if (creations := _creations(request, method)) is not None:
+            return self._create(request, creations, call)
         operations = _operations(request, method)
         outcomes = mutate.run(self._sandbox, request.customer_id, operations, call, is_partial=request.partial_failure)
         with self._sandbox.lock:
@@ -199,6 +203,34 @@ class GoogleAdsServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc shi
         if is_lost:
             raise ApiError("UNAVAILABLE", detail="Socket closed")
         return _mutate_response(self._sandbox, request, method, outcomes, request_id)
+
+    def _create(self, request: Any, creations: list[Creation], call: Call) -> Any:
+        sandbox = self._sandbox
+        made = create(sandbox, request.customer_id, creations, validate_only=call.validate_only)
+        with sandbox.lock:
+            is_lost = take(sandbox.faults, "lost_response", call) is not None
+        if is_lost:
+            raise ApiError("UNAVAILABLE", detail="Socket closed")
+        response = wire.SERVICES["GoogleAdsService"]["Mutate"][1].pb()()
+        for one, (_, name) in zip(creations, made, strict=False):  # nothing is made by validating
+            item = response.mutate_operation_responses.add()
+            getattr(item, f"{_CREATION_FIELDS[one.kind]}_result").resource_name = name
+        return response
+
+
+def _creations(request: Any, method: str) -> list[Creation] | None:
+    """The creates of a request that holds nothing else and is all or nothing; None for any other request."""
+    if method != "Mutate" or request.partial_failure:
+        return None
+    kinds = {f"{field}_operation": kind for kind, field in _CREATION_FIELDS.items()}
+    found = []
+    for index, item in enumerate(request.mutate_operations):
+        which = item.WhichOneof("operation")
+        if which not in kinds or getattr(item, which).WhichOneof("operation") != "create":
+            return None
+        path = (("mutate_operations", index), (which, None))
+        found.append(Creation(kinds[which], getattr(item, which).create, path))
+    return found or None
 
 
 def _give_unknown_status(row: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.lab.api_errors import ApiError, Problem
+from tasks.lab.creating import resource_name
 from tasks.lab.faults import Call, take
 from tasks.lab.sandbox import API_USER, EntityKind, Sandbox
 
@@ -75,9 +76,8 @@ def _check(sandbox: Sandbox, customer_id: str, operation: Operation, call: Call,
     if which is None:
         return fail("request_error", "REQUIRED_FIELD_MISSING", "The operation is empty.", "operation")
     if which == "create":
-        return fail(
-            "mutate_error", "MUTATE_NOT_ALLOWED", "This sandbox creates no resources; its world file lists them.", "create"
-        )
+        message = "This sandbox takes creates and updates in requests of their own, and creates without partial failure."
+        return fail("mutate_error", "MUTATE_NOT_ALLOWED", message, "create")
     if which == "remove":
         if kind == "budget":
             return fail(
@@ -128,6 +128,8 @@ def _enum(update: Any, name: str) -> int:
 
 
 def _exists(sandbox: Sandbox, customer_id: str, kind: EntityKind, entity: int, name: str) -> bool:
+    if (made := sandbox.made_of(kind, entity)) is not None:
+        return name == resource_name(customer_id, made)
     layout = sandbox.market.layout
     if kind == "budget":
         return layout.budget_account.get(entity) == customer_id

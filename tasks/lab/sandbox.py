@@ -128,8 +128,8 @@ class Sandbox:
 
     def current(self, kind: EntityKind, entity: int) -> int:
         """Micros of a budget, 1 or 0 for an enabled or paused campaign or ad."""
-        if (own := self._made(kind, entity)) is not None:
-            return int(own.is_enabled)
+        if (own := self.made_of(kind, entity)) is not None:
+            return int(own.fields["amount_micros"]) if kind == "budget" else int(own.is_enabled)
         layout, today = self.market.layout, self.today_index
         if kind == "budget":
             return int(self.market.budgets_on(today)[layout.budget_index[entity]])
@@ -144,8 +144,9 @@ class Sandbox:
                 if old == value:
                     continue
                 self.events.append(ChangeEvent(self.now.isoformat(), kind, entity, old, value, client_type, user))
-                if (own := self._made(kind, entity)) is not None:
-                    self.made[self.made.index(own)] = replace(own, is_enabled=bool(value))
+                if (own := self.made_of(kind, entity)) is not None:
+                    new = {"fields": own.fields | {"amount_micros": value}} if kind == "budget" else {"is_enabled": bool(value)}
+                    self.made[self.made.index(own)] = replace(own, **new)
                 else:
                     self.market.apply(Change(self.today_index, kind, entity, value))
             self._changed()
@@ -163,7 +164,8 @@ class Sandbox:
         wanted = (platform, account_id, kind)
         return [made for made in self.made if (made.platform, made.account_id, made.kind) == wanted]
 
-    def _made(self, kind: str, entity: int) -> Made | None:
+    def made_of(self, kind: str, entity: int) -> Made | None:
+        """What was made of this kind and id; None for what the world holds."""
         return next((made for made in self.made if (made.kind, made.id) == (kind, entity)), None)
 
     def past_events(self) -> list[ChangeEvent]:

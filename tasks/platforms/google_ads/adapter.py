@@ -16,6 +16,7 @@ from tasks.core.errors import JobError
 from tasks.core.redaction import load_salt
 from tasks.core.settings import Settings
 from tasks.platforms.base import (
+    Access,
     Account,
     AccountChange,
     AdStatus,
@@ -25,8 +26,21 @@ from tasks.platforms.base import (
     Receipt,
     RejectedRow,
     Reports,
+    Skeleton,
+    SkeletonReceipt,
 )
-from tasks.platforms.google_ads import ads, answers, budgets, calls, change_log, entities, mutates, queries, reporting
+from tasks.platforms.google_ads import (
+    ads,
+    answers,
+    budgets,
+    calls,
+    change_log,
+    entities,
+    mutates,
+    queries,
+    reporting,
+    skeletons,
+)
 from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
@@ -38,6 +52,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(source=__name__)
 
+SCOPE = "https://www.googleapis.com/auth/adwords"
 CHANGED_RESOURCES = ("CAMPAIGN_BUDGET", "CAMPAIGN", "AD_GROUP", "AD_GROUP_AD")
 CHANGE_LOG_DAYS = 30  # the platform keeps no older events
 
@@ -121,6 +136,10 @@ class GoogleAdsPlatform:
 
         resource = query.split("FROM ", 1)[1].split()[0]
         return calls.read(f"account {account_id}, report {resource}", read_all, self._retries)
+
+    def check_access(self) -> Access:
+        """See :class:`tasks.platforms.base.Platform`. The one OAuth scope is all or nothing; keys of service accounts stay."""
+        return Access(tuple(self.accounts()), (SCOPE,))
 
     def accounts(self) -> list[Account]:
         """See :class:`tasks.platforms.base.Platform`. Without a manager account in the settings: all the user may reach."""
@@ -345,6 +364,28 @@ class GoogleAdsPlatform:
         request = ads.build_request(self._client, account_id, statuses, validate_only=validate_only)
         service = self._service("AdGroupAdService")
         return self._set("ads", account_id, statuses, request, service.mutate_ad_group_ads, validate_only=validate_only)
+
+    def create_skeleton(self, account_id: str, skeleton: Skeleton, *, validate_only: bool) -> SkeletonReceipt:
+        """See :class:`tasks.platforms.base.Platform`. What is missing is made by one request, all or nothing."""
+        there = skeletons.find(lambda query: self._rows(account_id, query), skeleton.label)
+        request = skeletons.build_request(self._client, account_id, skeleton, there, validate_only=validate_only)
+        ids: dict[str, str] = {}
+        if request.mutate_operations:
+            service = self._service("GoogleAdsService")
+
+            def send() -> Any:
+                return service.mutate(request=request, timeout=calls.MUTATE_TIMEOUT_SECONDS)
+
+            about = f"account {account_id}, {'check' if validate_only else 'make'} skeleton {skeleton.label}"
+            response = calls.read(about, send, self._retries) if validate_only else calls.mutate(about, send)
+            ids = dict(skeletons.made_ids(response))
+        return SkeletonReceipt(
+            campaign_id=there.campaign_id or ids.get("campaign"),
+            adgroup_id=there.adgroup_id or ids.get("adgroup"),
+            ad_id=there.ad_id or ids.get("ad"),
+            created=tuple(kind for kind in ("campaign", "adgroup", "ad") if kind in ids),
+            request_id=self._request_ids.last,
+        )
 
     def _set(
         self, what: str, account_id: str, rows: Sequence[mutates.Asked], request: Any, call: Any, *, validate_only: bool

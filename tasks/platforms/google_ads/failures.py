@@ -25,6 +25,8 @@ _QUOTA_CODES = {
     "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION",
     "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION",
 }
+_EXPIRED_CODES = {"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_REVOKED"}
+_REFUSED_GRANTS = ("invalid_grant", "invalid_client", "unauthorized_client")  # RFC 6749 §5.2
 _SIGN_IN_REMEDIES = {
     "CUSTOMER_NOT_ENABLED": "the account is closed or was never activated: reactivate it, or leave it out of --account",
     "USER_PERMISSION_DENIED": (
@@ -34,7 +36,10 @@ _SIGN_IN_REMEDIES = {
     "DEVELOPER_TOKEN_INVALID": "copy developer_token again from the manager account's API Center",
     "CUSTOMER_NOT_FOUND": "there is no such account: check the id",
 }
-_SIGN_IN_REMEDY = "renew the credentials in the file that AELP2_GOOGLE_ADS_CONFIG names (docs/how-to/connect-google-ads.md)"
+_SIGN_IN_REMEDY = (
+    "renew the credentials with `aelp2 onboard google_ads`, or in the file that AELP2_GOOGLE_ADS_CONFIG names "
+    "(docs/how-to/connect-google-ads.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class CallFailure:
         """What a person does about it."""
         if self.kind is Kind.VERSION:
             return f"API_VERSION is {API_VERSION}: {REMEDY}"
-        if self.kind is Kind.SIGN_IN:
+        if self.kind in (Kind.SIGN_IN, Kind.EXPIRED, Kind.PERMISSION):
             return next((_SIGN_IN_REMEDIES[code] for code in sorted(self.codes) if code in _SIGN_IN_REMEDIES), _SIGN_IN_REMEDY)
         return "look the code up in Google's list of API errors; quote the request id to Google's support"
 
@@ -132,11 +137,15 @@ def _kind(status: str, problems: tuple[Problem, ...], detail: str) -> Kind:
     families, codes = {family for family, _ in pairs}, {code for _, code in pairs}
     if "UNSUPPORTED_VERSION" in codes or (status == "UNIMPLEMENTED" and not problems):
         return Kind.VERSION
-    if families & {"authentication_error", "authorization_error"} or status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+    if codes & _EXPIRED_CODES:
+        return Kind.EXPIRED
+    if "authentication_error" in families or status == "UNAUTHENTICATED":
         return Kind.SIGN_IN
+    if "authorization_error" in families or status == "PERMISSION_DENIED":
+        return Kind.PERMISSION
     # A token that cannot be refreshed surfaces as UNAVAILABLE from the transport's own plug-in, before anything is sent.
-    if "metadata from plugin failed" in detail and "invalid_grant" in detail:
-        return Kind.SIGN_IN
+    if "metadata from plugin failed" in detail and any(said in detail for said in _REFUSED_GRANTS):
+        return Kind.EXPIRED if "expired or revoked" in detail else Kind.SIGN_IN
     if codes & _QUOTA_CODES or (status == "RESOURCE_EXHAUSTED" and not problems):
         return Kind.QUOTA
     if status in _PASSING_STATUSES or "internal_error" in families:

@@ -159,3 +159,24 @@ FROM change_event
 WHERE change_event.change_date_time >= '{start:%Y-%m-%d %H:%M:%S}' AND change_event.change_date_time < '{end:%Y-%m-%d %H:%M:%S}'
 ORDER BY change_event.change_date_time
 LIMIT {CHANGE_LIMIT}"""
+
+
+def campaign_named(label: str) -> str:
+    """The campaign of this name; ``label`` is letters, digits and dashes."""
+    return f"SELECT campaign.id FROM campaign WHERE campaign.status != 'REMOVED' AND campaign.name = '{label}'"
+
+
+def budget_named(label: str) -> str:
+    """The budget of this name; ``label`` is letters, digits and dashes."""
+    return f"""
+SELECT campaign_budget.id
+FROM campaign_budget
+WHERE campaign_budget.status != 'REMOVED' AND campaign_budget.name = '{label}'"""
+
+
+def ad_group_named(label: str, campaign_id: str) -> str:
+    """The ad group of this name in a campaign; ``label`` is letters, digits and dashes."""
+    return f"""
+SELECT ad_group.id
+FROM ad_group
+WHERE ad_group.status != 'REMOVED' AND ad_group.name = '{label}' AND campaign.id = {campaign_id}"""
