@@ -51,6 +51,22 @@ _RATES, _BUSINESS_SPEND = "ads.fx_rates_daily", "ads.business_spend_daily"
 _ADS, _CRITERIA = "ads.ads_ad_performance", "ads.ads_criterion_performance"
 _DECISIONS = "models.bandit_decisions"
 _LIVE_MMM = ("models.mmm_runs", "models.mmm_reviews")
+_LOADED = (  # what a load of an ad platform writes
+    "ads.ads_accounts",
+    _SPEND,
+    _ADS,
+    _CRITERIA,
+    "ads.ads_action_performance",
+    "ads.ads_breakdown_performance",
+    "ads.ads_conversion_action_stats",
+    "ads.ads_change_events",
+    "ads.ads_entities",
+    "ads.campaign_budgets",
+    _STATUSES,
+    "control.ingest_runs",
+    "control.quarantine",
+)
+_SKELETONS = "control.platform_skeletons"
 
 # What a job reads and writes is exactly what its code can reach; tests/test_cli.py compares.
 JOBS: dict[str, Job] = {
@@ -58,25 +74,18 @@ JOBS: dict[str, Job] = {
         "tasks.ingest.ingest_ads",
         "Load the restatement window of every ad account of a platform.",
         reads=(_SPEND, "control.ingest_runs"),
-        writes=(
-            "ads.ads_accounts",
-            _SPEND,
-            _ADS,
-            _CRITERIA,
-            "ads.ads_action_performance",
-            "ads.ads_breakdown_performance",
-            "ads.ads_conversion_action_stats",
-            "ads.ads_change_events",
-            "ads.ads_entities",
-            "ads.campaign_budgets",
-            _STATUSES,
-            "control.ingest_runs",
-            "control.quarantine",
-        ),
+        writes=_LOADED,
     ),
     "list-accounts": Job(
         "tasks.ingest.list_accounts",
         "Name every ad account that the stored credentials reach: one load each for Airflow to start.",
+    ),
+    "onboard": Job(
+        "tasks.ingest.onboard",
+        "Bring an ad platform in: check and store its credentials, make a paused skeleton campaign, load its history.",
+        reads=("ads.ads_accounts", _SPEND, "control.ingest_runs", _SWITCH, _SKELETONS),
+        writes=(*_LOADED, _SKELETONS),
+        mutates=True,
     ),
     "ingest-outcomes": Job(
         "tasks.ingest.ingest_outcomes",

@@ -28,10 +28,11 @@ class Settings:
     | AELP2_BIGQUERY_LOCATION | BigQuery location | US |
     | AELP2_POLICY | YAML file of budget rules, see tasks/core/policy.py | built-in defaults |
     | AELP2_NAME_SALT_FILE | file with the salt for hashing names | .local/name_salt |
-    | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration file (0600) | none |
+    | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration file (0600) | google_ads.yaml in AELP2_CREDENTIALS_DIR |
     | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
-    | AELP2_CREDENTIALS_DIR | folder of the other platforms' credentials, PLATFORM.yaml each (0600) | .local/credentials |
+    | AELP2_CREDENTIALS_DIR | folder of the platforms' credentials, PLATFORM.yaml each (0600) | .local/credentials |
+    | AELP2_SECRET_MANAGER_ENDPOINT | other REST endpoint of Secret Manager, for tests | Google's |
     | AELP2_META_ENDPOINT | base address of another endpoint, for the sandbox | the platform's |
     | AELP2_LINKEDIN_ENDPOINT | the same for LinkedIn | the platform's |
     | AELP2_TIKTOK_ENDPOINT | the same for TikTok | the platform's |
@@ -62,6 +63,7 @@ class Settings:
     google_ads_endpoint: str | None
     google_ads_login_customer_id: str | None
     credentials_dir: Path
+    secret_manager_endpoint: str | None
     meta_endpoint: str | None
     linkedin_endpoint: str | None
     tiktok_endpoint: str | None
@@ -130,6 +132,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,
         credentials_dir=_path(env, "AELP2_CREDENTIALS_DIR") or Path(".local/credentials"),
+        secret_manager_endpoint=_address(env, "AELP2_SECRET_MANAGER_ENDPOINT"),
         meta_endpoint=_address(env, "AELP2_META_ENDPOINT"),
         linkedin_endpoint=_address(env, "AELP2_LINKEDIN_ENDPOINT"),
         tiktok_endpoint=_address(env, "AELP2_TIKTOK_ENDPOINT"),

@@ -358,6 +358,7 @@ def test_personal_data_is_marked_and_is_only_who_acted_or_hashed() -> None:
         "control.change_sets.author": True,
         "control.drift_acknowledgements.actor": True,
         "control.kill_switch.actor": True,
+        "control.platform_skeletons.actor": True,
         "gaelp_users.audience_members.id": True,
         "gaelp_users.identity_edges.left_id": True,
         "gaelp_users.identity_edges.right_id": True,

@@ -40,6 +40,7 @@ VALUES: dict[str, object] = {
             "conversion_event",
             "experiment_id",
             "source_kind",
+            "label",
         ),
         "x",
     ),

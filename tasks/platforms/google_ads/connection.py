@@ -12,20 +12,26 @@ from tasks.core.errors import JobError, TryAgain
 from tasks.core.log import redact
 from tasks.core.redaction import refuse_shared_file
 from tasks.core.settings import Settings
+from tasks.platforms.credentials import credentials_file
 from tasks.platforms.google_ads.version import API_VERSION, REMEDY
 
 
-def read_config(settings: Settings) -> dict[str, Any]:
-    """Contents of AELP2_GOOGLE_ADS_CONFIG with endpoint and manager account from the settings laid over them.
+def config_file(settings: Settings) -> Path:
+    """AELP2_GOOGLE_ADS_CONFIG, else what `aelp2 onboard` wrote."""
+    return settings.google_ads_config or credentials_file(settings, "google_ads")
 
-    JobError if the variable is unset, the file is missing, not YAML, reachable by others, or switches on the library's own
-    log (it prints whole requests).
+
+def read_config(settings: Settings) -> dict[str, Any]:
+    """Contents of the configuration file with endpoint and manager account from the settings laid over them.
+
+    JobError if there is no file, or it is not YAML, reachable by others, or switches on the library's own log (it prints whole
+    requests).
     """
-    path = settings.google_ads_config
-    if path is None:
+    path = config_file(settings)
+    if settings.google_ads_config is None and not path.is_file():
         raise JobError(
-            "AELP2_GOOGLE_ADS_CONFIG is not set; name the google-ads configuration file (mode 0600), "
-            "see docs/how-to/connect-google-ads.md"
+            f"AELP2_GOOGLE_ADS_CONFIG is not set and {path} does not exist; run `aelp2 onboard google_ads`, or name the "
+            "google-ads configuration file (mode 0600), see docs/how-to/connect-google-ads.md"
         )
     if not path.is_file():
         raise JobError(f"AELP2_GOOGLE_ADS_CONFIG={path} does not exist; see docs/how-to/connect-google-ads.md")
@@ -34,9 +40,9 @@ def read_config(settings: Settings) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError:
         # The parser's message quotes the line, which may hold a token.
-        raise JobError(f"AELP2_GOOGLE_ADS_CONFIG={path} is not valid YAML; compare it with google-ads.yaml in the docs") from None
+        raise JobError(f"{path} is not valid YAML; compare it with google-ads.yaml in the docs") from None
     if not isinstance(config, dict):
-        raise JobError(f"AELP2_GOOGLE_ADS_CONFIG={path} holds no settings; it needs developer_token and credentials")
+        raise JobError(f"{path} holds no settings; it needs developer_token and credentials")
     if "logging" in config:
         raise JobError(f"remove `logging` from {path}: the library's log would print whole requests and answers")
     if key_file := config.get("json_key_file_path"):
@@ -46,8 +52,8 @@ def read_config(settings: Settings) -> dict[str, Any]:
     config["use_proto_plus"] = False  # raw protobuf rows read about ten times faster than the wrapped ones
     if settings.google_ads_endpoint:
         config["endpoint"] = settings.google_ads_endpoint
-    if settings.google_ads_login_customer_id:
-        config["login_customer_id"] = settings.google_ads_login_customer_id.replace("-", "")
+    if manager := settings.google_ads_login_customer_id or config.get("login_customer_id"):
+        config["login_customer_id"] = str(manager).replace("-", "")
     return config
 
 
@@ -71,10 +77,10 @@ def connect(settings: Settings) -> Any:
         ) from None
     except auth.GoogleAuthError as error:
         raise JobError(
-            f"Google refused the sign-in of {settings.google_ads_config}: {redact(str(error))[:300]}; "
+            f"Google refused the sign-in of {config_file(settings)}: {redact(str(error))[:300]}; "
             "renew refresh_token or the service account key, see docs/how-to/connect-google-ads.md"
         ) from None
     except ValueError as error:
         remedy = REMEDY if API_VERSION in str(error) else "see docs/how-to/connect-google-ads.md"
-        raise JobError(f"{settings.google_ads_config}: {redact(str(error))}; {remedy}") from None
+        raise JobError(f"{config_file(settings)}: {redact(str(error))}; {remedy}") from None
     return client
