@@ -35,7 +35,7 @@ def gather(
     given = _of_file(platform, fields, file) if file else {}
     env = os.environ if env is None else env
     given = {f.name: env[f.env].strip() for f in fields if env.get(f.env, "").strip()} | given
-    ask = ask or (_prompt if sys.stdin.isatty() else None)
+    ask = ask or (_prompt if sys.stdin is not None and sys.stdin.isatty() else None)
     for field in fields:
         if ask is not None and field.name not in given and (answer := ask(field).strip()):
             given[field.name] = answer

@@ -12,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that `from ga4_world import …` works under importlib mode
 
+from onboard_world import Onboarding
+
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.lab.process import RunningSandbox, sandbox_process
 
@@ -98,3 +100,17 @@ def jobs(acme: RunningSandbox, jobs_on: JobsOn) -> Iterator[Jobs]:
     """Jobs on acme without any fault."""
     yield jobs_on(acme)
     acme.admin.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    """Two accounts on each platform, 400 days of history."""
+    world = Path(__file__).parents[1] / "platforms" / "conformance" / "world.yaml"
+    with sandbox_process(state_dir=tmp_path_factory.mktemp("all"), world=str(world), history_days=400) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def onboarding(everywhere: RunningSandbox, tmp_path: Path) -> Onboarding:
+    """`aelp2 onboard` on a machine that knows no platform yet."""
+    return Onboarding(everywhere, tmp_path)
