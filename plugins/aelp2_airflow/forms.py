@@ -35,14 +35,29 @@ def start_date(default: str) -> Param:
     )
 
 
-def text(default: str, title: str, description: str, pattern: str) -> Param:
-    """A line of text."""
-    return Param(default, type="string", title=title, description=description, pattern=pattern)
+def landing_url() -> Param:
+    """Where an ad leads."""
+    said = "Page that the skeleton's ad leads to; UTM parameters are added."
+    return Param(
+        "https://www.example.com/", type="string", pattern="^https?://[^\\s\"'{}]+$", title="Landing page", description=said
+    )
 
 
-def whole_number(default: int, title: str, description: str, least: int, most: int) -> Param:
-    """A whole number."""
-    return Param(default, type="integer", title=title, description=description, minimum=least, maximum=most)
+def label(default: str) -> Param:
+    """What a skeleton is for."""
+    said = "What the skeleton is for: one is made for each label, however often this is run."
+    return Param(default, type="string", pattern="^[0-9A-Za-z][0-9A-Za-z-]{0,39}$", title="Label", description=said)
+
+
+def budget(default: int) -> Param:
+    """A daily budget in whole units of the account's currency."""
+    said = "Daily budget of the paused campaign, in the account's currency."
+    return Param(default, type="integer", minimum=1, maximum=10_000, title="Daily budget", description=said)
+
+
+def days(default: int, title: str, description: str) -> Param:
+    """A number of days."""
+    return Param(default, type="integer", minimum=0, maximum=3660, title=title, description=description)
 
 
 def yes_or_no(title: str, description: str) -> Param:

@@ -37,6 +37,7 @@ def pod(
     size: Size = "s",
     access: Access = "none",
     xcom: bool = False,
+    dated: bool = True,
     writes: tuple[Asset, ...] = (),
     execution_timeout: timedelta = timedelta(hours=1),
     task_id: str | None = None,
@@ -46,8 +47,8 @@ def pod(
 
     ``access`` is what it may do at the ad platforms. A task that may mutate is never retried by Airflow and waits for the one
     slot of the pool `mutations`; every other task keeps the retries of its DAG. ``xcom`` lets the job hand a small JSON
-    value over. ``writes`` names the assets that are fresh once the task succeeded. Other keywords go to the operator
-    (``trigger_rule`` …).
+    value over. A command that works for no day is not ``dated`` and gets no ``--run-date``. ``writes`` names the assets that
+    are fresh once the task succeeded. Other keywords go to the operator (``trigger_rule`` …).
     """
     container = Container(command, args, image, size, access)
     policy: dict[str, Any] = {"retries": 0, "pool": "mutations"} if container.mutates else {}
@@ -56,7 +57,7 @@ def pod(
     task: BaseOperator = _operator()(
         task_id=task_id or command.replace("-", "_"),
         container=container,
-        arguments=[command, "--run-date", RUN_DATE, *args],
+        arguments=[command, *(("--run-date", RUN_DATE) if dated else ()), *args],
         xcom=xcom,
         execution_timeout=execution_timeout,
         **policy,

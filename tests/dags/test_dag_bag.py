@@ -64,7 +64,7 @@ def composer_bag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, D
     return _bag(tmp_path, monkeypatch)
 
 
-MANUAL = {"ads_backfill"}  # started from the UI with a form
+MANUAL = {"ads_backfill", "platform_onboard"}  # started from the UI with a form
 
 
 def _jobs(dags: dict[str, DAG]) -> list[BaseOperator]:
@@ -160,10 +160,12 @@ def test_no_dag_imports_the_google_provider() -> None:
         assert "providers.google" not in file.read_text(encoding="utf-8"), file
 
 
-def _rendered(argument: str) -> str:
-    """``argument`` as it may look at run time."""
+def _rendered(argument: str, dag: DAG) -> str:
+    """``argument`` as it may look at run time; a field of a form as it stands before anybody fills it in."""
     if "{{" not in argument:
         return argument
+    if field := re.fullmatch(r"{{ params\.(\w+) }}", argument):
+        return str(dag.params[field[1]])
     return next((value for word, value in _RENDERED.items() if word in argument), "rendered")
 
 
@@ -172,7 +174,7 @@ def test_arguments_of_every_pod_parse_with_the_real_cli(local_bag: dict[str, DAG
     """Every pod's rendered arguments are accepted by the command they name."""
     wrong = []
     for job in _jobs(local_bag):
-        arguments = [_rendered(argument) for argument in job.arguments]  # type: ignore[attr-defined]
+        arguments = [_rendered(argument, job.dag) for argument in job.arguments]  # type: ignore[attr-defined]
         done = subprocess.run([AELP2, *arguments], env=os.environ | {"AELP2_PARSE_ONLY": "1"}, capture_output=True, text=True)
         if done.returncode:
             wrong.append(f"{job.dag.dag_id}.{job.task_id}: aelp2 {' '.join(arguments)}\n{done.stderr[-400:]}")
@@ -183,7 +185,8 @@ def test_what_the_cli_calls_mutating_is_treated_as_mutating(local_bag: dict[str,
     """Every job the CLI's index marks as mutating holds the mutate access here, and so is never retried."""
     index = json.loads(subprocess.run([AELP2, "jobs", "--json"], capture_output=True, text=True, check=True).stdout)
     for job in _jobs(local_bag):
-        if index[job.container.command]["mutates"]:  # type: ignore[attr-defined]
+        only_checks = "--check" in job.arguments  # type: ignore[attr-defined]  # the CLI takes no other deed beside it
+        if index[job.container.command]["mutates"] and not only_checks:  # type: ignore[attr-defined]
             assert job.container.mutates, job.task_id  # type: ignore[attr-defined]
 
 
@@ -217,7 +220,8 @@ def test_pods_carry_the_policy(composer_bag: dict[str, DAG]) -> None:
         name = job.container.command  # type: ignore[attr-defined]
         assert job.namespace == "composer-user-workloads", name  # type: ignore[attr-defined]
         assert re.fullmatch(r".+@sha256:[0-9a-f]{64}", container["image"]), name
-        assert ([], [name, "--run-date"]) == (container["command"] or [], container["args"][:2]), name
+        dated = [] if name == "onboard" else ["--run-date"]  # credentials and skeletons are of no day
+        assert ([], [name, *dated]) == (container["command"] or [], container["args"][: 1 + len(dated)]), name
         assert (pod["security_context"]["run_as_non_root"], pod["security_context"]["run_as_user"]) == (True, 10001), name
         security = container["security_context"]
         assert (
@@ -292,7 +296,8 @@ def test_loads_are_made_for_each_account_and_never_mutate(composer_bag: dict[str
     assert dag.get_task("some_accounts_landed").trigger_rule == "all_done_min_one_success"
     assert dag.get_task("all_accounts_landed").trigger_rule == "all_success"
     assert dag.get_task("all_accounts_landed").downstream_task_ids == set()
-    assert dag.get_task("validate_tables").upstream_task_ids == {"some_accounts_landed", "ingest_outcomes"}
+    assert dag.get_task("validate_tables").upstream_task_ids == {"ingest_fx"}
+    assert dag.get_task("ingest_fx").upstream_task_ids == {"some_accounts_landed", "ingest_outcomes"}
 
 
 def test_forms_offer_the_platforms_that_have_an_adapter(composer_bag: dict[str, DAG]) -> None:
