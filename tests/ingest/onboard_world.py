@@ -1,6 +1,7 @@
 """`aelp2 onboard` as a process of its own on a sandbox with every platform; what it says, stores and shows to others."""
 
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -84,6 +85,33 @@ class Onboarding:
             time.sleep(0.05)
         out, err = process.communicate()
         return Ended(process.returncode, out, err, "\n".join(seen))
+
+    def at_terminal(self, platform: str, *, answers: Mapping[str, str]) -> str:
+        """`aelp2 onboard PLATFORM` with a person who types ``answers``; all that the terminal showed, echo included."""
+        master, slave = pty.openpty()
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("AELP2_")}
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, "onboard", platform],
+            env={**clean, **self.env},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,  # its terminal is this one, not the test runner's
+        )
+        os.close(slave)
+        shown, wanted = "", [f.name for f in adapter_of(platform).credential_fields]
+        while True:
+            try:
+                read = os.read(master, 4096)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            shown += read.decode()
+            if wanted and f"{wanted[0]} (" in shown and shown.endswith(": "):
+                time.sleep(0.2)  # a person is no faster: until then echo may not be off yet
+                os.write(master, f"{answers[wanted.pop(0)]}\n".encode())
+        os.close(master)
+        process.wait(timeout=60)
+        return shown
 
     def credentials(self, platform: str, standing: str) -> dict[str, str] | None:
         """Field → value of credentials that are right, expired, limited or wrong; None where the platform knows no such."""

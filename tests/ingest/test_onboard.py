@@ -30,8 +30,9 @@ def test_credentials_that_are_not_right_are_told_apart_and_not_stored(
     assert all(said in done.err for said in ANSWERS[standing]), done.err
     assert all(remedy not in done.err for name, (_, remedy) in ANSWERS.items() if name != standing)
     assert not [f for f in onboarding.folder.rglob("*") if f.is_file() and "credentials" in f.parts and f.suffix == ".yaml"]
+    left = b"".join(file.read_bytes() for file in onboarding.folder.rglob("*") if file.is_file()).decode("latin-1")
     for secret in secrets(platform, values):
-        assert secret not in done.said + done.command_lines
+        assert secret not in done.said + done.command_lines + left
     assert "onboard" in done.command_lines
 
 
@@ -121,3 +122,14 @@ def test_the_status_says_what_is_missing_and_how_old_the_data_is(onboarding: Onb
     assert done.out.count("lag 1 days") == 2
     offline = onboarding.run("--status", "reddit", "--offline")
     assert "reddit: credentials present, not checked" in offline.out
+
+
+def test_a_terminal_is_asked_and_shows_no_secret(onboarding: Onboarding) -> None:
+    """Each field is asked for by name; the id is seen while it is typed, secret and token are not."""
+    values = onboarding.credentials("reddit", "right")
+    assert values is not None
+    shown = onboarding.at_terminal("reddit", answers=values)
+    assert "the credentials of reddit are right" in shown
+    assert values["client_id"] in shown
+    assert [secret for secret in secrets("reddit", values) if secret in shown] == []
+    assert yaml.safe_load((onboarding.home / "reddit.yaml").read_text()) == values
