@@ -27,7 +27,14 @@ with DAG(
     tags=[Tag.INGEST],
     params={"platform": forms.platform(or_all=True), "account": forms.accounts(), "start_date": forms.start_date("2026-01-01")},
 ):
-    form = ("--platform", "{{ params.platform }}", "--account", "{{ params.account }}", "--start-date", "{{ params.start_date }}")
+    form = (
+        "--platform",
+        "{{ params.platform or '' }}",
+        "--account",
+        "{{ params.account or '' }}",
+        "--start-date",
+        "{{ params.start_date }}",
+    )
     accounts = pod("list-accounts", *form, access="read", xcom=True)
     ads = pod_each("ingest-ads", over=accounts, access="read", size="m", execution_timeout=timedelta(hours=8))
     validate = pod("validate-tables")

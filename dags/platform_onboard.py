@@ -40,7 +40,14 @@ with DAG(
     check = pod("onboard", here, "--check", "--store", "file", dated=False, access="read", task_id="check_access")
 
     wants_skeleton = WishOperator(task_id="skeleton_wanted", wish="{{ params.skeleton }}", execution_timeout=timedelta(minutes=5))
-    what = ("--account", "{{ params.account }}", "--landing-url", "{{ params.landing_url }}", "--label", "{{ params.label }}")
+    what = (
+        "--account",
+        "{{ params.account or '' }}",
+        "--landing-url",
+        "{{ params.landing_url }}",
+        "--label",
+        "{{ params.label }}",
+    )
     how = ("--budget", "{{ params.budget }}", "--apply")
     skeleton = pod("onboard", here, "--skeleton", *what, *how, dated=False, access="mutate", task_id="make_skeleton")
 
@@ -48,7 +55,7 @@ with DAG(
         task_id="history_wanted", wish="{{ params.backfill_days }}", execution_timeout=timedelta(minutes=5)
     )
     since = "{{ macros.ds_add(run_date(dag_run, triggering_asset_events), -(params.backfill_days | int)) }}"
-    only = ("--platform", here, "--account", "{{ params.account }}", "--start-date", since)
+    only = ("--platform", here, "--account", "{{ params.account or '' }}", "--start-date", since)
     accounts = pod("list-accounts", *only, access="read", xcom=True)
     ads = pod_each("ingest-ads", over=accounts, access="read", size="m", execution_timeout=timedelta(hours=8))
 

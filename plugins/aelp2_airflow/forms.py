@@ -8,24 +8,26 @@ _ACCOUNT = "^[0-9A-Za-z_,\\- ]*$"
 
 def platform(*, or_all: bool = False) -> Param:
     """One of the ad platforms; with ``or_all`` it may be left empty."""
-    names = ["", *PLATFORMS] if or_all else list(PLATFORMS)
     said = (
         "Empty: every platform with stored credentials."
         if or_all
         else "Its credentials must have been stored with `aelp2 onboard`."
     )
-    return Param(names[0], type="string", enum=names, title="Platform", description=said)
+    if or_all:
+        return Param(None, type=["null", "string"], enum=[None, *PLATFORMS], title="Platform", description=said)
+    return Param(PLATFORMS[0], type="string", enum=list(PLATFORMS), title="Platform", description=said)
 
 
 def accounts() -> Param:
     """Account ids, separated by commas, or nothing."""
     said = "Ids separated by commas. Empty: every enabled account that the credentials reach."
-    return Param("", type="string", pattern=_ACCOUNT, title="Accounts", description=said)
+    return Param(None, type=["null", "string"], pattern=_ACCOUNT, title="Accounts", description=said)
 
 
 def account() -> Param:
-    """One account id."""
-    return Param("", type="string", pattern="^[0-9A-Za-z_-]*$", title="Account", description="Id of the ad account.")
+    """One account id, or nothing."""
+    said = "Id of the ad account; the history may be loaded of all of them, then leave it empty."
+    return Param(None, type=["null", "string"], pattern="^[0-9A-Za-z_-]*$", title="Account", description=said)
 
 
 def start_date(default: str) -> Param:

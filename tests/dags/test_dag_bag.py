@@ -164,8 +164,8 @@ def _rendered(argument: str, dag: DAG) -> str:
     """``argument`` as it may look at run time; a field of a form as it stands before anybody fills it in."""
     if "{{" not in argument:
         return argument
-    if field := re.fullmatch(r"{{ params\.(\w+) }}", argument):
-        return str(dag.params[field[1]])
+    if field := re.fullmatch(r"{{ params\.(\w+)( or '')? }}", argument):
+        return str(dag.params[field[1]] or "")
     return next((value for word, value in _RENDERED.items() if word in argument), "rendered")
 
 
@@ -307,7 +307,7 @@ def test_forms_offer_the_platforms_that_have_an_adapter(composer_bag: dict[str, 
     text = (ROOT / "tasks" / "platforms" / "__init__.py").read_text(encoding="utf-8")
     adapters = re.findall(r'^    "([a-z_]+)": "tasks\.platforms', text, flags=re.MULTILINE)
     assert list(PLATFORMS) == adapters
-    assert composer_bag["ads_backfill"].params.get_param("platform").schema["enum"] == ["", *PLATFORMS]
+    assert composer_bag["ads_backfill"].params.get_param("platform").schema["enum"] == [None, *PLATFORMS]
 
 
 @pytest.mark.parametrize("what", ["budget", "bandit"])
