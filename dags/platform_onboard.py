@@ -27,9 +27,7 @@ with DAG(
     params={
         "platform": forms.platform(),
         "account": forms.account(),
-        "skeleton": forms.yes_or_no(
-            "Make a skeleton", "A paused campaign, ad group and ad with UTM parameters; needs an account."
-        ),
+        "skeleton": forms.yes_or_no("Make a skeleton", "A paused campaign, ad group and ad with UTMs; needs an account."),
         "landing_url": forms.landing_url(),
         "budget": forms.budget(20),
         "label": forms.label("start"),
@@ -39,21 +37,12 @@ with DAG(
     here = "{{ params.platform }}"
     check = pod("onboard", here, "--check", "--store", "file", dated=False, access="read", task_id="check_access")
 
-    wants_skeleton = WishOperator(task_id="skeleton_wanted", wish="{{ params.skeleton }}", execution_timeout=timedelta(minutes=5))
-    what = (
-        "--account",
-        "{{ params.account or '' }}",
-        "--landing-url",
-        "{{ params.landing_url }}",
-        "--label",
-        "{{ params.label }}",
-    )
-    how = ("--budget", "{{ params.budget }}", "--apply")
+    wants_skeleton = WishOperator(task_id="skeleton_wanted", wish="{{ params.skeleton }}")
+    what = ("--account", "{{ params.account or '' }}", "--label", "{{ params.label }}")
+    how = ("--landing-url", "{{ params.landing_url }}", "--budget", "{{ params.budget }}", "--apply")
     skeleton = pod("onboard", here, "--skeleton", *what, *how, dated=False, access="mutate", task_id="make_skeleton")
 
-    wants_history = WishOperator(
-        task_id="history_wanted", wish="{{ params.backfill_days }}", execution_timeout=timedelta(minutes=5)
-    )
+    wants_history = WishOperator(task_id="history_wanted", wish="{{ params.backfill_days }}")
     since = "{{ macros.ds_add(run_date(dag_run, triggering_asset_events), -(params.backfill_days | int)) }}"
     only = ("--platform", here, "--account", "{{ params.account or '' }}", "--start-date", since)
     accounts = pod("list-accounts", *only, access="read", xcom=True)

@@ -1,6 +1,7 @@
 """Parts of a DAG that run only if its form asked for them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -13,8 +14,8 @@ class WishOperator(BaseOperator):
     template_fields: Sequence[str] = ("wish",)
     ui_color = "#f0f0f0"
 
-    def __init__(self, *, wish: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, wish: str, execution_timeout: timedelta = timedelta(minutes=5), **kwargs: Any) -> None:
+        super().__init__(execution_timeout=execution_timeout, **kwargs)
         self.wish = wish
 
     def execute(self, context: Any) -> None:  # noqa: ARG002 - Airflow's signature

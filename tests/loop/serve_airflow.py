@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts")]
 
-from local_airflow import OPERATOR, ROOT, LocalAirflow
+from local_airflow import OPERATOR, ROOT, LocalAirflow  # noqa: E402 - needs the line above
 
 airflow = LocalAirflow(Path(sys.argv[1]), ROOT / "dags", ROOT / "plugins")
 try:
