@@ -95,10 +95,11 @@ class AirflowApi:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self.call("PATCH", path, json={"new_state": state, "include_downstream": False})
 
-    def log_lines(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[str]:
-        """What the task has said so far."""
+    def log_lines(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
+        """What the task has said so far; ``map_index`` tells instances of a mapped task apart."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
-        content = self.call("GET", path, headers={"Accept": "application/json"})["content"]
+        asked = {"params": {"map_index": map_index}, "headers": {"Accept": "application/json"}}
+        content = self.call("GET", path, **asked)["content"]
         return [line["event"] for line in content if isinstance(line, dict)]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:

@@ -69,7 +69,9 @@ class Progress:
             time.sleep(0.5)
 
     def _show(self, dag_id: str, run_id: str, task: dict[str, Any]) -> None:
-        task_id, state = task["task_id"], task["state"]
+        # Of a task that is made many times each instance is a line of its own.
+        number = task.get("map_index", -1)
+        task_id, state = task["task_id"] + (f"[{number}]" if number >= 0 else ""), task["state"]
         key, now = (run_id + dag_id, task_id), time.monotonic()
         if state != self._states.get(key):
             self._states[key] = state
@@ -86,7 +88,7 @@ class Progress:
 
     def _last_words(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
         try:
-            lines = self.api.log_lines(dag_id, run_id, task["task_id"], max(task["try_number"], 1))
+            lines = self.api.log_lines(dag_id, run_id, task["task_id"], max(task["try_number"], 1), task.get("map_index", -1))
         except AirflowApiError:
             return ""  # the log's first line is not there yet
         spoken = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
@@ -102,7 +104,8 @@ class Progress:
         words = []
         for task in self.api.tasks(dag_id, run_id):
             if task["state"] == "failed":
-                lines = self.api.log_lines(dag_id, run_id, task["task_id"], max(task["try_number"], 1))
+                place = (dag_id, run_id, task["task_id"], max(task["try_number"], 1), task.get("map_index", -1))
+                lines = self.api.log_lines(*place)
                 tail = [line for line in lines if line.strip() and not line.startswith(_NOISE)][-12:]
                 path = f"{self.logs}/dag_id={dag_id}/run_id={run_id}/task_id={task['task_id']}"
                 words.append(f"{dag_id}.{task['task_id']} failed; log: {path}\n  " + "\n  ".join(tail))

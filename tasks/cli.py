@@ -319,7 +319,7 @@ JOBS: dict[str, Job] = {
     "choose-arms": Job(
         "tasks.decide.choose_arms",
         "Split each ad group's spend over its ads, its keywords, its audiences, with a reserve for exploration; log it.",
-        reads=("models.bandit_posteriors", _DECISIONS, _ADS),
+        reads=("models.bandit_posteriors", _DECISIONS, _ADS, _RATES),
         writes=(_DECISIONS,),
     ),
     "plan-ads": Job(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -69,12 +69,11 @@ def eligible(rows: list[Row], last_actions: dict[tuple[str, ...], str]) -> list[
     return [row for row in rows if may(row)]
 
 
-def rules_of(policy: Policy, ask: Ask, rows: list[Row], reserve: Reserve) -> Rules:
-    """The rules of one group's decision."""
+def rules_of(policy: Policy, ask: Ask, rows: list[Row], reserve: Reserve, cap: int | None) -> Rules:
+    """The rules of one group's decision; ``cap`` in the currency its arms are paid in."""
     from tasks.decide.bandit_log import segment_of
     from tasks.decide.bandit_split import Rules
 
-    cap = policy.bandit_cac_cap_micros or policy.target_cac_micros
     return Rules(
         policy=ask.policy_name,  # type: ignore[arg-type]  # click lets only the names of POLICIES through
         reserve=reserve,
@@ -86,16 +85,23 @@ def rules_of(policy: Policy, ask: Ask, rows: list[Row], reserve: Reserve) -> Rul
     )
 
 
-def check_cap(policy: Policy, currencies: Iterable[str]) -> None:
-    """GateStop if the policy's one cap would be held against costs in several currencies: 50 dollars are not 50 yen."""
+def caps_of(policy: Policy, currencies: Iterable[str], rates: Mapping[str, float]) -> dict[str, int | None]:
+    """Currency → the policy's cap of a conversion in it; ``rates`` are units of the reporting currency for one unit of each.
+
+    The policy's amount is in the reporting currency. With one currency and no rates it is taken as that currency's. GateStop if a
+    rate is missing: 50 dollars are not 50 yen.
+    """
     from tasks.core.errors import GateStop
 
-    codes = sorted(currencies)
-    if (policy.bandit_cac_cap_micros or policy.target_cac_micros) and len(codes) > 1:
+    cap, codes = policy.bandit_cac_cap_micros or policy.target_cac_micros, sorted(set(currencies))
+    if cap is None or (len(codes) == 1 and not rates):
+        return dict.fromkeys(codes, cap)
+    if missing := [code for code in codes if not rates.get(code)]:
         raise GateStop(
-            f"the policy's cap of a conversion is one number, but arms are paid in {', '.join(codes)}; leave "
-            "bandit_cac_cap_micros and target_cac_micros unset (no ad is dropped then), or keep a warehouse for each currency"
+            f"the policy's cap of a conversion is one number, but arms are paid in {', '.join(codes)}, and there is no rate of "
+            f"{', '.join(missing)}; run `aelp2 ingest-fx`, or leave bandit_cac_cap_micros and target_cac_micros unset"
         )
+    return {code: round(cap / rates[code]) for code in codes}
 
 
 def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
@@ -112,7 +118,8 @@ def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
     state = warehouse.query_file("models/bandit_newest_posteriors/query.sql", day)
     if state.is_empty():
         raise NothingToDo(f"models.bandit_posteriors has no rows of {ask.run_date}; run fit-bandits")
-    check_cap(policy, state["currency_code"].unique())
+    rates = dict(warehouse.query_file("ads/fx_today/query.sql", day).iter_rows())
+    caps = caps_of(policy, state["currency_code"].unique(), rates)
     decided = {key for key, _ in groups_of(warehouse.query_file("models/bandit_logged_decisions/query.sql", day))}
     actions = warehouse.query_file("models/bandit_last_actions/query.sql", day)
     last = {tuple(map(str, row[:-1])): str(row[-1]) for row in actions.select(*GROUP, "arm_id", "action").iter_rows()}
@@ -127,7 +134,7 @@ def choose(warehouse: Warehouse, policy: Policy, ask: Ask) -> dict[str, int]:
         # The account of exploration is kept in spend on ads. What is decided about the others nobody carries out: they get the
         # policy's share and neither borrow nor owe.
         reserve = reserves.get((key[0], key[1]), first) if able[0]["arm_kind"] == "ad" else advice
-        rules = rules_of(policy, ask, able, reserve)
+        rules = rules_of(policy, ask, able, reserve, caps[able[0]["currency_code"]])
         seed = seed_of(ask.seed, ask.run_date, key)
         rows += decision_rows(decide(arms_of(able), rules, seed), rules, able, ask.run_date, seed, now)
     frame = pl.DataFrame(rows, schema=load_contract("models.bandit_decisions").polars_schema())

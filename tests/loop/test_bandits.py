@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,8 +227,11 @@ def test_a_person_s_pause_stays(warehouse: DuckDBWarehouse) -> None:
     assert row["action"].to_list() == ["enable"]
 
 
-def test_one_cap_is_not_held_against_two_currencies(warehouse: DuckDBWarehouse) -> None:
-    """80 dollars are not 80 yen: every ad of the account in yen would be dropped for good. Without a cap each account goes on."""
+def test_one_cap_is_converted_for_accounts_of_two_currencies(warehouse: DuckDBWarehouse) -> None:
+    """80 dollars are not 80 yen: every ad of the account in yen would be dropped for good.
+
+    Without a rate nothing is decided; without a cap, or with the day's rate, each account goes on, its cap in its own money.
+    """
     today = ready(warehouse)
     other = {"account_id": "2", "currency_code": "JPY"}
     for name in ("ads.ads_ad_performance", "ga4.conversion_maturity"):
@@ -238,9 +241,22 @@ def test_one_cap_is_not_held_against_two_currencies(warehouse: DuckDBWarehouse) 
     with pytest.raises(GateStop, match="one number, but arms are paid in JPY, USD"):
         decide(warehouse, today)
     assert table(warehouse, "models.bandit_decisions") == []
-    decide(warehouse, today, Policy())
-    rows = warehouse.query("SELECT DISTINCT account_id, action FROM models.bandit_decisions ORDER BY account_id")
-    assert rows.rows() == [("1", "keep"), ("2", "keep")]
+    rates = [
+        {
+            "date": today,
+            "currency_code": code,
+            "reporting_currency_code": "USD",
+            "rate": rate,
+            "quoted_date": today,
+            "loaded_at": datetime.combine(today, time(6), UTC),
+        }
+        for code, rate in (("USD", 1.0), ("JPY", 0.0064))
+    ]
+    warehouse.append("ads.fx_rates_daily", pl.DataFrame(rates))
+    decide(warehouse, today)
+    caps = warehouse.query("SELECT DISTINCT account_id, cac_cap_micros FROM models.bandit_decisions ORDER BY account_id").rows()
+    (_, dollars), (_, yen) = caps
+    assert yen == round(dollars / 0.0064)
 
 
 def test_nothing_to_learn_from_is_nothing_to_do(warehouse: DuckDBWarehouse) -> None:
