@@ -76,6 +76,7 @@ class HttpPlatform(ABC):
         self._settings = settings
         self._retries = retries or RetryPolicy()
         self._salt_read: bytes | None = None
+        self._hashes: dict[str | None, str | None] = {}
 
     # What an adapter supplies.
 
@@ -141,10 +142,12 @@ class HttpPlatform(ABC):
         return _frame(table, [])
 
     def hash(self, name: str | None) -> str | None:
-        """Salted hash of a name."""
-        if self._salt_read is None:
-            self._salt_read = load_salt(self._settings.name_salt_file, may_create=self._settings.backend == "duckdb")
-        return hash_name(name, self._salt_read)
+        """Salted hash of a name. Each is worked out once: every piece of a history names the same entities."""
+        if name not in self._hashes:
+            if self._salt_read is None:
+                self._salt_read = load_salt(self._settings.name_salt_file, may_create=self._settings.backend == "duckdb")
+            self._hashes[name] = hash_name(name, self._salt_read)
+        return self._hashes[name]
 
     def _described(self, numbers: pl.DataFrame, entities: Sequence[Entity], kind: str) -> pl.DataFrame:
         """``numbers`` with channel, brand, attribution window, and from the entities name, status, creative and parents."""

@@ -44,7 +44,9 @@ def shape(
     import polars as pl
 
     contract = load_contract(table)
-    distinct = raw.unique(maintain_order=True)
+    # Identical rows share their grain: where no two rows do, there is nothing to drop and nothing to refuse.
+    repeats = raw.height > 0 and raw.select(k for k in contract.grain if k in raw.columns).is_duplicated().any()
+    distinct = raw.unique(maintain_order=True) if repeats else raw
     fixed: dict[str, object] = {
         "platform": account.platform,
         "account_id": account.account_id,
@@ -63,7 +65,8 @@ def shape(
         raise JobError(f"{table}: the rows of {account.platform} lack {', '.join(missing)}; the adapter must supply them")
     full = full.select(list(schema))
     good, rejected = _set_aside(table, full, account, window)
-    _refuse_conflicts(table, good)
+    if repeats:
+        _refuse_conflicts(table, good)
     return Shaped(good, raw.height - distinct.height, rejected)
 
 

@@ -27,6 +27,7 @@ BENCHES = {
     "dags": (ROOT / ".venv-airflow" / "bin" / "python", ROOT / "tests" / "dags" / "bench_dag_files.py"),
     "gate": (ROOT / ".venv" / "bin" / "python", HERE / "bench_gate.py"),
     "warehouse": (ROOT / ".venv" / "bin" / "python", HERE / "bench_warehouse.py"),
+    "ingest": (ROOT / ".venv" / "bin" / "python", HERE / "bench_ingest.py"),
     "mmm": (ROOT / ".venv" / "bin" / "python", HERE / "bench_mmm.py"),
     "ga4": (ROOT / ".venv" / "bin" / "python", HERE / "bench_ga4.py"),
     "identity": (ROOT / ".venv" / "bin" / "python", HERE / "bench_identity.py"),
@@ -93,6 +94,19 @@ def warehouse_bars(result: dict[str, Any]) -> Iterator[Bar]:
     yield _seconds("weekly × channel aggregate", bar["aggregate_s"], result["aggregate_s"], used)
 
 
+def ingest_bars(result: dict[str, Any]) -> Iterator[Bar]:
+    """From decoded API pages to the merged table, and whether memory grows with the rows."""
+    wanted, (few, many) = result["bar_rows_per_s"], result["runs"]
+    rate = few["rows_per_s"]
+    used = f"{few['rows_per_cpu_s'] / 1e3:.0f} k rows per second of processor"
+    yield Bar(
+        "decoded API pages to merged table", f"≥ {wanted / 1e3:g} k rows/s", f"{rate / 1e3:.0f} k rows/s", wanted / rate, used
+    )
+    growth = many["peak_mb"] / few["peak_mb"]
+    remark = f"{few['peak_mb']:.0f} MB at {few['rows'] / 1e6:g} M rows, {many['peak_mb']:.0f} MB at {many['rows'] / 1e6:g} M"
+    yield Bar("memory of a load, flat in rows", f"≤ {FLAT_GROWTH:g} ×", f"{growth:.2f} ×", growth / FLAT_GROWTH, remark)
+
+
 def mmm_bars(result: dict[str, Any]) -> Iterator[Bar]:
     """Our sampling against the library's default settings in the same run, and its diagnostics."""
     diagnostics = "; ".join(
@@ -153,6 +167,7 @@ BARS: dict[str, Callable[[dict[str, Any]], Iterator[Bar]]] = {
     "dags": dag_bars,
     "gate": gate_bars,
     "warehouse": warehouse_bars,
+    "ingest": ingest_bars,
     "mmm": mmm_bars,
     "ga4": ga4_bars,
     "identity": identity_bars,
