@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -117,6 +117,31 @@ def test_a_critical_drift_stops_the_gate_until_a_person_lets_it_pass(
     late = RUN_DATE + timedelta(days=7)
     warehouse.merge("control.drift_reports", reports.with_columns(run_date=pl.lit(late)))
     assert gate(warehouse, late)["critical_drift"].failures == kept.height
+
+
+@pytest.mark.slow
+def test_drift_of_an_account_whose_budgets_are_not_moved_stops_no_plan(account: Callable[[Account], DuckDBWarehouse]) -> None:
+    """Another account has budgets: this one's drift is a warning, its own dataset apart; the model's inputs still stop."""
+    warehouse = account(SHIFTS["new category"](1))
+    assert run("--no-html").exit_code == 0
+    assert {one["account_id"] for one in gate(warehouse)["critical_drift"].examples} == {"111", "all"}
+    budget = {
+        "platform": "google_ads", "account_id": "222", "date": RUN_DATE, "budget_id": "b", "amount_micros": 1,
+        "is_explicitly_shared": False, "reference_count": 1, "member_campaign_ids": ["c"], "enabled_campaign_ids": ["c"],
+        "channels": ["PMAX"], "status": "ENABLED", "currency_code": "USD", "loaded_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }  # fmt: skip
+
+    def hold(row: dict[str, object]) -> None:
+        schema = load_contract("ads.campaign_budgets").polars_schema()
+        warehouse.merge("ads.campaign_budgets", pl.DataFrame([row], schema=schema))
+
+    hold(budget)
+    found = gate(warehouse)
+    assert {one["account_id"] for one in found["critical_drift"].examples} == {"all"}
+    assert {one["account_id"] for one in found["critical_drift_without_budgets"].examples} == {"111"}
+    assert found["critical_drift_without_budgets"].severity == "warning"
+    hold(budget | {"account_id": "111", "budget_id": "own"})
+    assert {one["account_id"] for one in gate(warehouse)["critical_drift"].examples} == {"111", "all"}
 
 
 @pytest.mark.slow
