@@ -2,7 +2,7 @@
 
 Holds what the model and the applied change sets predicted against what came, and says whether predictions may be trusted.
 
-**Reads** `ads.ads_spend_daily`, `ads.business_outcomes`, `models.mmm_runs`, `models.mmm_reviews`,
+**Reads** `ads.business_spend_daily`, `ads.business_outcomes`, `models.mmm_runs`, `models.mmm_reviews`,
 `models.mmm_fit_weekly`, `models.mmm_draws`, `control.budget_proposals`, `control.canary_changes`
 **Writes** `control.fidelity_evaluations`, `control.fidelity_periods`
 **If it fails** today has no fidelity verdict, and what needs one does not act; plans are still made. Runbook `fidelity_daily`.

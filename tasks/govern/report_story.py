@@ -227,5 +227,7 @@ def _trust(model: Model | None) -> Answer:
         text += f" Look at: {words.listed(doubtful)}."
     if run["trust"] == "low":
         text += " It is the simple fallback model, which earns less trust."
+    if run["left_out_channels"]:
+        text += f" Not in it, though their spend counts in the blended CAC: {'; '.join(run['left_out_channels'])}."
     short, mood = {"PASS": ("Yes", "good"), "REVIEW": ("With care", "warn"), "FAIL": ("No", "bad")}[model.verdict]
     return Answer(question, short, text + unseen, mood)

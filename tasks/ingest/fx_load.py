@@ -60,6 +60,8 @@ class FxLoad:
             name = f"{VARIABLE}={without_query(address)}"
             text = _text(fetch_bytes(address, VARIABLE, self.start, self.end), name)
             quotes = parse_rates(text, name, self.currencies)
+            if later := [day for day in sorted(quotes) if day > utc_now().date()]:
+                raise JobError(f"{name}: {later[0]} is after today, nobody has quoted it yet; fetch the table again")
         rates = daily_rates(quotes, name, self.currencies, self.reporting, self.start, self.end)
         partitions = [self.start + n * _DAY for n in range((self.end - self.start).days + 1)]
         return self._warehouse.replace_partitions("ads.fx_rates_daily", _frame(rates, self.reporting), partitions=partitions)

@@ -28,6 +28,11 @@ GROUP_OF_CHANNEL = {
     "YOUTUBE": "Paid Video",
     "DEMAND_GEN": "Display",  # tagged with a display medium; Google's own tag would say cross-network
     "PMAX": "Cross-network",
+    "META": "Paid Social",
+    "LINKEDIN": "Paid Social",
+    "TIKTOK": "Paid Social",
+    "REDDIT": "Paid Social",
+    "X": "Paid Social",
 }
 
 

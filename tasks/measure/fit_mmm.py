@@ -154,7 +154,7 @@ def _load(
     remarketing: tuple[str, ...],
 ) -> MmmInput:
     """The model's input; channels in which campaigns of ``remarketing`` spend are split if both parts can be told apart."""
-    from tasks.measure.mmm_data import assemble, not_enough
+    from tasks.measure.mmm_data import assemble, not_enough, with_unmodelled
     from tasks.measure.mmm_segments import split_media
 
     # An import is a closed table that may be years old; of the platforms, old markets shall not shape the curves.
@@ -166,6 +166,7 @@ def _load(
     media = warehouse.query_file("models/mmm_media_weekly/query.sql", params | {"remarketing_campaign_ids": list(remarketing)})
     outcome, controls = (warehouse.query_file(f"models/mmm_{name}_weekly/query.sql", params) for name in ("outcome", "controls"))
     left_out: dict[str, str] = {}
+    every = media
     if source == "platforms":
         _check_rates(warehouse, outcome, start, run_date)
         left_out = not_enough(source, media, outcome, drop_channels)
@@ -183,6 +184,7 @@ def _load(
     data = assemble(
         source, target, media, outcome, controls, drop_channels=drop_channels, drop_controls=(*drop_controls, *constant)
     )
+    data = with_unmodelled(data, every)
     return replace(data, split=split, left_out=tuple(f"{channel} {why}" for channel, why in left_out.items()))
 
 

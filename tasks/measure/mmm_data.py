@@ -51,6 +51,7 @@ class MmmInput:
     ``spend`` (T, G, C) in currency units per period; ``outcome`` (T, G) in customers or currency units; ``controls`` (T, G, K).
     Geos and channels are sorted; ``geos == ("national",)`` for a model without regions. ``lift_tests`` calibrate the curves;
     ``split`` says which channels are parts of one, ``left_out`` which channels the data do not suffice for, and why.
+    ``unmodelled_spend`` (T) is what all channels spent that are not among ``channels``, for whatever reason.
     """
 
     source: str
@@ -67,6 +68,7 @@ class MmmInput:
     lift_tests: tuple[LiftTest, ...] = ()
     split: Split = UNSPLIT
     left_out: tuple[str, ...] = ()
+    unmodelled_spend: tuple[float, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -81,6 +83,8 @@ class MmmInput:
             digest.update(repr(test).encode())
         if self.split.channels:
             digest.update(repr(self.split).encode())
+        if any(self.unmodelled_spend):  # part of the blended cost that the run is held against
+            digest.update(repr([round(value, 9) for value in self.unmodelled_spend]).encode())
         return digest.hexdigest()
 
     def first(self, periods: int) -> MmmInput:
@@ -91,6 +95,7 @@ class MmmInput:
             spend=self.spend[:periods],
             outcome=self.outcome[:periods],
             controls=self.controls[:periods],
+            unmodelled_spend=self.unmodelled_spend[:periods],
         )
 
     @property
@@ -109,6 +114,10 @@ class MmmInput:
         """(C,) mean national spend per period over the last ``periods`` periods."""
         recent: Floats = self.spend[-periods:].sum(axis=1).mean(axis=0)
         return recent
+
+    def blended_spend(self, periods: int) -> float:
+        """Spend of the last ``periods`` periods of all channels, of those not in the model too: customers came from all."""
+        return float(self.spend[-periods:].sum()) + sum(self.unmodelled_spend[-periods:])
 
 
 def _where(mask: NDArray[np.bool_], data: MmmInput, names: tuple[str, ...] | None) -> str:
@@ -210,6 +219,14 @@ def not_enough(source: str, media: pl.DataFrame, outcome: pl.DataFrame, drop_cha
     total: Floats = np.sum(list(series.values()), axis=0)
     judged = {channel: enough_data(values, total) for channel, values in series.items()}
     return {channel: why for channel, why in judged.items() if why is not None}
+
+
+def with_unmodelled(data: MmmInput, media: pl.DataFrame) -> MmmInput:
+    """``data`` with the spend of ``media`` (all channels of its source, before any was left out) that is not in it."""
+    spent = dict(media.group_by("period_start_date").agg(pl.col("spend_micros").sum()).iter_rows())
+    modelled = data.spend.sum(axis=(1, 2))
+    rest = [spent.get(day, 0) / _MICROS - float(own) for day, own in zip(data.periods, modelled, strict=True)]
+    return replace(data, unmodelled_spend=tuple(round(max(value, 0.0), 6) for value in rest))
 
 
 def _check_channels(data: MmmInput) -> None:

@@ -219,9 +219,12 @@ def _component(
 
 
 def blended_cost(fitted: Fitted) -> float:
-    """Spend over outcome of the last periods, in currency units per unit of outcome: the target when nobody names one."""
+    """Spend over outcome of the last periods, in currency units per unit of outcome: the target when nobody names one.
+
+    Channels that are not in the model count: their customers are among the outcomes.
+    """
     outcome = float(fitted.data.outcome[-RECENT_PERIODS:].sum())
-    spend = float(fitted.data.spend[-RECENT_PERIODS:].sum())
+    spend = fitted.data.blended_spend(RECENT_PERIODS)
     if outcome <= 0 or spend <= 0:
         raise JobError(
             f"spend {spend:g} and outcome {outcome:g} of the last {RECENT_PERIODS} periods give no blended cost; "

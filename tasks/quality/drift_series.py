@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from tasks.core.currencies import REMEDY
+from tasks.core.errors import JobError
 from tasks.quality.drift_config import DatasetRules, DriftConfig
 from tasks.quality.drift_statistics import Floats
 from tasks.quality.drift_windows import Windows
@@ -169,6 +171,9 @@ def feature_series(
 ) -> list[Series]:
     """What the marketing-mix model sees a week: spend of each channel, the outcome, the controls. Complete weeks only."""
     rules = config.datasets["model_features"]
+    if media["currency_code"].n_unique() > 1:
+        codes = ", ".join(media["currency_code"].unique().sort())
+        raise JobError(f"spend in {codes} has no sum, so its drift cannot be told; {REMEDY}")
     end = run_date - run_date.weekday() * _DAY
     about = ("all", "all", "model_features")
     found: list[Series] = []

@@ -13,6 +13,8 @@ import polars as pl
 
 from tasks.core.clock import utc_now
 from tasks.core.contracts import load_contract
+from tasks.core.currencies import REMEDY
+from tasks.core.errors import JobError
 from tasks.core.money import MICROS
 from tasks.core.response import draws_by_channel
 from tasks.core.segments import Split
@@ -122,7 +124,7 @@ class FidelityJob:
         window = {"run_date": self.run_date, "start_date": start - timedelta(days=rules.usual_days)}
         daily = self.warehouse.query_file("control/fidelity_daily/query.sql", window)
         if daily["currencies"].max() != 1 or daily["currency_code"].n_unique() != 1:
-            return []  # spend of several currencies has no sum; the model refuses such a business as well
+            raise JobError(f"spend in several currencies has no sum, so no change set can be judged; {REMEDY}")
         limits, age = self._limits(first_fit := self._first_fit())
         found = []
         for (platform, account), rows in sets.group_by(["platform", "account_id"], maintain_order=True):

@@ -50,7 +50,13 @@ class ReportWorld:
         self.warehouse.merge(table, frame(table, list(rows)))
 
     def model(
-        self, verdict: str | None = "PASS", *, run_id: str = RUN_ID, source: str = "platforms", target: str = "new_customers"
+        self,
+        verdict: str | None = "PASS",
+        *,
+        run_id: str = RUN_ID,
+        source: str = "platforms",
+        target: str = "new_customers",
+        left_out: tuple[str, ...] = (),
     ) -> None:
         """A fitted model of two channels, reviewed unless ``verdict`` is None."""
         now = self.at(PLANNED, 6)
@@ -64,7 +70,7 @@ class ReportWorld:
         run |= {"period_days": 7, "periods": 25, "channels": sorted(CHANNELS), "geos": ["national"], "data_sha256": "d" * 64}
         run |= {"config_sha256": "c" * 64, "config_json": "{}", "seed": 1, "versions_json": "{}", "holdout_periods": 4}
         run |= {"holdout_mape": 0.0574, "holdout_coverage": 0.75, "seconds": 48.0, "fitted_at": now}
-        self.put("models.mmm_runs", run)
+        self.put("models.mmm_runs", run | {"left_out_channels": list(left_out)})
         review = {"run_id": run_id, "run_date": PLANNED, "reviewed_at": now}
         checks = [
             {"check": "holdout_mape", "result": "PASS", "value": 0.0574, "threshold": "≤ 0.2 passes", "detail": "unseen periods"},

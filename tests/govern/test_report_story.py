@@ -62,6 +62,14 @@ def test_before_any_plan_the_page_is_about_the_model(
     }
 
 
+def test_the_page_says_which_channels_are_not_in_the_model(world: ReportWorld) -> None:
+    """With the reason, where a reader asks if the model can be trusted."""
+    world.model("PASS", left_out=("REDDIT has 0.60% of all spend, 1% are needed", "X has spend in 3 periods"))
+    said = sentence(read(world), "Can I trust the model?")
+    assert "REDDIT has 0.60% of all spend, 1% are needed; X has spend in 3 periods." in said
+    assert "their spend counts in the blended CAC" in said
+
+
 def test_a_plan_that_holds_everything_says_what_held_it(world: ReportWorld) -> None:
     """Budgets are counted by what decided, the most frequent first."""
     hold = [("7001", "total_constant"), ("7002", "total_constant"), ("7003", "learning_phase")]

@@ -162,6 +162,12 @@ def test_the_zip_that_the_central_bank_publishes_is_read(ingest: Ingest, warehou
         ("Date,USD,\n2026-03-02,nan,\n", ("EUR", "USD"), "USD", "line 2: USD 'nan' is no rate above 0"),
         ("Date,USD,\n2026-03-02,1.1,\n2026-03-0", ("EUR", "USD"), "USD", "line 3: 1 cells, the first line has 3"),
         ("Date,USD,\n2026-03-02,1.1,\n2026-03-02,1.1,\n", ("EUR", "USD"), "USD", "line 3: 2026-03-02 is there twice"),
+        (
+            "Date,USD,\n2026-03-04,1.1,\n2026-03-02,1.1,\n",
+            ("EUR", "USD"),
+            "USD",
+            "2026-03-04 is after today, nobody has quoted it",
+        ),
         ("Date,USD,USD\n2026-03-02,1.1,1.2\n", ("EUR", "USD"), "USD", "two columns USD"),
         ("Date,USD,\n", ("EUR", "USD"), "USD", "has no line below its first"),
         ("", ("EUR", "USD"), "USD", "the first line begins with ''"),

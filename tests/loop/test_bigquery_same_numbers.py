@@ -42,6 +42,7 @@ MAY_DIFFER = {
 # The jobs of this run may write these, but nothing in it is bad, acknowledged, flagged, a control variable or an experiment.
 # No ad is switched in this loop: tests/loop/test_ads.py does that.
 EMPTY = {
+    "ads.ads_action_performance",  # Google's results by action are in a table of their own
     "ads.business_controls",
     "control.quarantine",
     "control.canary_ads_snapshot",
@@ -74,6 +75,7 @@ class Loop:
         """The morning's data and its gate."""
         self.job("ingest-ads", "--history-days", str(HISTORY_DAYS))
         self.job("ingest-outcomes")
+        self.job("ingest-fx")
         self.job("validate-tables")
 
     def apply(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.core.errors import JobError
-from tasks.measure.mmm_data import MmmInput, assemble, check
+from tasks.measure.mmm_data import MmmInput, assemble, check, with_unmodelled
 
 Change = Callable[[MmmInput], MmmInput]
 
@@ -145,3 +145,13 @@ def test_only_a_channel_that_exists_can_be_dropped() -> None:
     assert assemble("crm", "revenue", *_frames(), drop_channels=("tv",)).channels == ("search",)
     with pytest.raises(JobError, match="--drop-channel radio"):
         assemble("crm", "revenue", *_frames(), drop_channels=("radio",))
+
+
+def test_spend_of_channels_that_are_not_in_the_model_is_kept() -> None:
+    """By period, whether a channel was dropped by name or had too little data; first() cuts it as it cuts the rest."""
+    media, outcome, controls = _frames()
+    data = with_unmodelled(assemble("crm", "revenue", media, outcome, controls, drop_channels=("tv",)), media)
+    assert data.unmodelled_spend == tuple(float(week % 5 + 1) for week in range(30))
+    assert data.blended_spend(5) == pytest.approx(2 * (1 + 2 + 3 + 4 + 5))
+    assert data.first(3).unmodelled_spend == (1.0, 2.0, 3.0)
+    assert set(with_unmodelled(assemble("crm", "revenue", media, outcome, controls), media).unmodelled_spend) == {0.0}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -81,6 +82,15 @@ def test_rows_satisfy_their_contracts(fallback: Fitted) -> None:
         contract = load_contract(name)
         assert set(contract.columns) == set(frame.columns), name
         assert frame.select(contract.grain).is_unique().all(), name
+
+
+def test_the_cost_of_a_customer_counts_spend_that_is_not_modelled(fallback: Fitted) -> None:
+    """The blended cost rises by the spend of channels left out, so that no customer looks free."""
+    periods = len(fallback.data.periods)
+    more = replace(fallback, data=replace(fallback.data, unmodelled_spend=(0.0,) * (periods - 3) + (100.0,) * 3))
+    sold = float(fallback.data.outcome[-8:].sum())
+    assert blended_cost(more) - blended_cost(fallback) == pytest.approx(300 / sold)
+    assert more.data.sha256 != fallback.data.sha256
 
 
 def test_the_curve_flags_what_lies_beyond_spend_seen(fallback: Fitted) -> None:

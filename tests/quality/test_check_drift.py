@@ -21,7 +21,7 @@ from tasks.core.errors import JobError, NothingToDo
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.quality.drift_config import DATASETS, load_config, parse_config
 from tasks.quality.drift_html import page
-from tasks.quality.drift_series import ads_series
+from tasks.quality.drift_series import ads_series, feature_series
 from tasks.quality.drift_verdicts import findings
 from tasks.quality.gates import GATES, PLATFORMS, GateTable, window
 from tasks.quality.table_checks import CheckResult, TableGate
@@ -234,3 +234,12 @@ def test_the_check_starts_fast() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_spend_in_two_currencies_has_no_drift() -> None:
+    """Dollars and euros added up would drift with their rate; the job says which rates to load."""
+    day = {"period_start_date": RUN_DATE - timedelta(days=14), "days_seen": 7, "channel": "SEARCH", "spend_micros": 1}
+    media = pl.DataFrame([day | {"currency_code": code} for code in ("EUR", "USD")])
+    empty = pl.DataFrame()
+    with pytest.raises(JobError, match=r"spend in EUR, USD has no sum.*run `aelp2 ingest-fx`"):
+        feature_series(media, empty, empty, RUN_DATE, load_config())
