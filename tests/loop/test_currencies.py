@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def test_euros_and_dollars_become_one_model_and_one_plan(desk: Desk) -> None:
-    """Without rates the fit names day, currency and remedy; with them LinkedIn enters in dollars, and the plan moves Google alone."""
+    """Without rates the fit names day, currency and remedy; with them LinkedIn enters in dollars and the plan moves
+    Google alone; a day whose rate is lost stops the plan.
+    """
     stopped = desk.run("fit-mmm")
     assert stopped.returncode == 1
     assert f"no rate from EUR to USD for {START}" in stopped.stderr
@@ -121,18 +123,14 @@ def test_euros_and_dollars_become_one_model_and_one_plan(desk: Desk) -> None:
 
     reviewed = desk.run("review-mmm")
     assert "verdict PASS" in reviewed.stdout or "verdict REVIEW" in reviewed.stdout, reviewed.stdout
+    lost = desk.today - timedelta(days=6)
+    none = load_contract("ads.fx_rates_daily").empty_frame()
+    desk.warehouse.replace_partitions("ads.fx_rates_daily", none, partitions=[lost])
+    refused = desk.run("plan-budgets")
+    assert refused.returncode == 3
+    assert f"mixed currencies: no rate from EUR to USD for {lost}" in refused.stderr
+    desk.must("ingest-fx")
     planned = desk.must("plan-budgets")
     assert "LINKEDIN, REDDIT: no budget of google_ads pays for it" in planned
     decided = desk.warehouse.query("SELECT DISTINCT platform FROM control.plan_decisions")
     assert decided["platform"].to_list() == ["google_ads"]
-
-
-def test_an_account_without_rates_stops_the_plan(desk: Desk) -> None:
-    """One day's rate lost: the plan names it and proposes nothing."""
-    lost = date(2026, 2, 20)
-    schema = load_contract("ads.fx_rates_daily").empty_frame()
-    desk.must("ingest-fx")
-    desk.warehouse.replace_partitions("ads.fx_rates_daily", schema, partitions=[lost])
-    stopped = desk.run("plan-budgets", "--target", "new_customers", "--budget-change-pct", "-1")
-    assert stopped.returncode in (0, 3)
-    desk.must("ingest-fx")
