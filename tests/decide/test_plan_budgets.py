@@ -393,6 +393,39 @@ def test_a_reason_names_no_money_of_another_account(advertiser: Advertiser, plan
     assert "the policy lets the total grow" in reasons["8001"]
 
 
+def test_spend_of_a_platform_without_budgets_counts_and_stays(advertiser: Advertiser, plan_job: Job) -> None:
+    """YouTube's spend comes from a platform whose budgets are not planned: blended CAC counts it, the optimum leaves it, and a
+    smaller total is asked of the planned channels alone."""
+    advertiser.write()
+    everything = advertiser.warehouse.query(
+        "SELECT platform, account_id, date, campaign_id, name_hash, channel, is_brand, campaign_status, budget_id, impressions, "
+        "clicks, cost_micros, conversions, revenue_micros, currency_code, timezone, attribution_window, loaded_at "
+        "FROM ads.ads_campaign_performance WHERE channel = 'YOUTUBE'"
+    )
+    days = everything["date"].unique().to_list()
+    warehouse = advertiser.warehouse
+    search = {budget: facts for budget, facts in advertiser.budgets.items() if facts[0] != "YOUTUBE"}
+    warehouse.replace_partitions(
+        "ads.campaign_budgets", advertiser._budgets().filter(pl.col("budget_id").is_in(list(search))), partitions=[RUN_DATE]
+    )
+    nothing = everything.clear()
+    for campaign in ("9003", "9004"):
+        warehouse.replace_partitions(
+            "ads.ads_campaign_performance", nothing, partitions=days, where={"campaign_id": campaign, "platform": "google_ads"}
+        )
+    warehouse.merge("ads.ads_campaign_performance", everything.with_columns(platform=pl.lit("x")))
+    said = plan_job("--budget-change-pct", "-5")
+    assert "YOUTUBE: no budget of google_ads pays for it" in said
+    model = read_live_model(warehouse, "platforms", "new_customers", RUN_DATE)
+    inputs = read_platform_inputs(warehouse, model, parse_policy({}, "the test"), "google_ads", RUN_DATE)
+    assert inputs.blended_cac == pytest.approx(3000 / 40)
+    steps = {
+        p["budget_id"]: p["amount_after_micros"] - p["amount_before_micros"] for p in rows(warehouse, "control.budget_proposals")
+    }
+    assert set(steps) <= {"7001", "7002"}
+    assert -0.05 * 2000 * 1e6 - 1 <= sum(steps.values()) < 0
+
+
 def test_the_gain_of_a_set_is_taken_over_joint_draws(advertiser: Advertiser, plan_job: Job) -> None:
     """Its mean is the sum of the changes' means; its ends are not: what one step may lose, another may win. Checked by hand from
     the draws, an account at a time."""

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.core.errors import JobError
-from tasks.measure.mmm_data import MmmInput, assemble, check, with_unmodelled
+from tasks.measure.mmm_data import MmmInput, assemble, check, enough_data, with_unmodelled
 
 Change = Callable[[MmmInput], MmmInput]
 
@@ -155,3 +155,25 @@ def test_spend_of_channels_that_are_not_in_the_model_is_kept() -> None:
     assert data.blended_spend(5) == pytest.approx(2 * (1 + 2 + 3 + 4 + 5))
     assert data.first(3).unmodelled_spend == (1.0, 2.0, 3.0)
     assert set(with_unmodelled(assemble("crm", "revenue", media, outcome, controls), media).unmodelled_spend) == {0.0}
+
+
+_WAVE = 100 + 20 * np.sin(np.arange(60.0))
+
+
+@pytest.mark.parametrize(
+    ("spend", "lacks"),
+    [
+        (_WAVE, None),
+        (np.where(np.arange(60) < 26, _WAVE, 0), None),  # half a year, then silence
+        (np.where(np.arange(60) < 25, _WAVE, 0), "has spend in 25 of 60 periods, 26 are needed"),
+        (np.where(np.arange(60) < 5, _WAVE, 0), "has spend in 5 periods, 8 are needed for a curve"),
+        (0 * _WAVE, "has no spend in the window"),
+        (100 + 2 * np.sin(np.arange(60.0)), "varies by 1.4% around its mean, 5% are needed"),
+        (_WAVE / 10, None),  # 60 of some 6,060 a period
+        (_WAVE / 100, "has 0.17% of all spend, 1% are needed"),
+    ],
+)
+def test_a_channel_enters_once_its_data_suffice(spend: NDArray[np.float64], lacks: str | None) -> None:
+    """The rule: spend in 26 periods, 5 % variation, 1 % of all spend; its reasons say what is there and what is asked."""
+    others = np.full(60, 600.0)
+    assert enough_data(spend, spend + others) == lacks

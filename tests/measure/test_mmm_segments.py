@@ -255,3 +255,19 @@ def test_the_how_to_shows_which_channel_stands_for_which_group() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "experiments-and-mmm.md").read_text()
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z][A-Za-z -]+) \|$", page, flags=re.MULTILINE))
     assert table == GROUP_OF_CHANNEL
+
+
+def test_a_channel_without_enough_data_is_left_out_and_the_run_says_why(
+    shop: Shop, run: Callable[..., Result], inputs: list[MmmInput]
+) -> None:
+    """A platform that began three weeks ago does not stop the weekly fit: a warning, a reason in the run, the rest as before."""
+    late = START + timedelta(weeks=WEEKS - 3)
+    rows = [shop._day(late + timedelta(days=d), "9901", "META", "none", 300.0 + d) | {"platform": "meta"} for d in range(21)]
+    shop.warehouse.merge("ads.ads_campaign_performance", frame("ads.ads_campaign_performance", rows))
+    result = run("fit-mmm")
+    assert result.exit_code == 0, result.output
+    assert "channel left out: not enough data" in result.output
+    assert inputs[0].channels == ("SEARCH_NONBRAND", "YOUTUBE")
+    (kept,) = shop.warehouse.query("SELECT channels, left_out_channels FROM models.mmm_runs").to_dicts()
+    assert kept["left_out_channels"] == ["META has spend in 3 periods, 8 are needed for a curve"]
+    assert "META" not in kept["channels"]
