@@ -21,6 +21,7 @@ ADAPTERS = {
     "linkedin": "tasks.platforms.linkedin:LinkedInPlatform",
     "reddit": "tasks.platforms.reddit:RedditPlatform",
     "tiktok": "tasks.platforms.tiktok:TikTokPlatform",
+    "x": "tasks.platforms.x:XPlatform",
 }
 
 

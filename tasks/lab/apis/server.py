@@ -196,8 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         payload = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
-        self.send_response(response.status)
-        headers = {"Content-Type": "application/json", **response.headers}
+        self.send_response_only(response.status)  # an answer may be stamped with another Date than this machine's
+        headers = {"Content-Type": "application/json", "Date": self.date_time_string(), **response.headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
