@@ -19,8 +19,8 @@ ADAPTERS = {
     "google_ads": "tasks.platforms.google_ads:GoogleAdsPlatform",
     "meta": "tasks.platforms.meta:MetaPlatform",
     "linkedin": "tasks.platforms.linkedin:LinkedInPlatform",
-    "reddit": "tasks.platforms.reddit:RedditPlatform",
     "tiktok": "tasks.platforms.tiktok:TikTokPlatform",
+    "reddit": "tasks.platforms.reddit:RedditPlatform",
     "x": "tasks.platforms.x:XPlatform",
 }
 
