@@ -60,15 +60,34 @@ def _days(frame: pl.DataFrame, start: date, end: date) -> list[tuple[date, int, 
     return [(d, spend.get(d, 0), outcome.get(d)) for d in days if d in spend or d in outcome]
 
 
+def _check_currencies(frame: pl.DataFrame, change_set: AnySet) -> None:
+    from tasks.core.currencies import REMEDY
+
+    def codes(*scopes: str) -> list[str]:
+        return sorted(frame.filter(frame["scope"].is_in(scopes))["currency_code"].unique())
+
+    business, own = codes("business", "outcome"), codes("budget")
+    if len(business) > 1:
+        raise JobError(
+            f"spend and outcomes are in {', '.join(business)}: blended CAC needs one currency; {REMEDY} for the missing rates, "
+            "or watch the canary by hand and close it with --why"
+        )
+    if own and own != [change_set.currency_code]:
+        raise JobError(
+            f"account {change_set.account_id} spends in {', '.join(own)}, its canary is in {change_set.currency_code}; find out "
+            "why, and close the canary with --why"
+        )
+
+
 def measure(context: Context, stored: StoredSet, change_set: AnySet, run_date: date) -> tuple[list[Guardrail], int]:
     """The guardrails of a canary by the complete days before ``run_date``, and how many days of watch are known in full.
 
-    JobError if the business spends in several currencies: without rates no blended CAC can be told.
+    CAC is of the whole business, in the currency of its outcomes, which need not be the one the account pays in: it is only ever
+    compared with itself. JobError if a rate is missing for some spend, or if the account pays in other money than its canary.
     """
     from tasks.act import guardrails
     from tasks.act.guardrails import Day
     from tasks.core.ad_changes import AdStatusSet
-    from tasks.core.currencies import REMEDY
 
     policy, start = context.policy, first_day(context, stored)
     since = start - timedelta(days=policy.watch_baseline_days)
@@ -76,12 +95,7 @@ def measure(context: Context, stored: StoredSet, change_set: AnySet, run_date: d
         "control/canary_watch/days.sql",
         {"start_date": since, "end_date": run_date, "platform": stored.platform, "account_id": stored.account_id},
     )
-    currencies = sorted(frame["currency_code"].unique())
-    if frame.height and currencies != [change_set.currency_code]:
-        raise JobError(
-            f"spend and outcomes are in {currencies}, the canary in {change_set.currency_code}: blended CAC needs one currency; "
-            f"{REMEDY} for the missing rates, or watch the canary by hand and close it with --why"
-        )
+    _check_currencies(frame, change_set)
     through = _landed_through(frame, run_date, policy.max_data_age_days)
     days = [(d, Day(spend, customers)) for d, spend, customers in _days(frame, since, run_date) if customers is not None]
     known = [(d, day) for d, day in days if d <= through]

@@ -2,12 +2,15 @@
 
 import math
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from act_world import ACCOUNT, MICROS, RUN_DATE, World
 from watch_world import SPEND, canary, count, deliver, span
 
+from tasks.act import watch_canary
 from tasks.act.guardrails import Day, blended_cac, budget_spend, delivery, dispersion, longest_silence, verdict
 from tasks.act.promote_changes import promote
 from tasks.act.roll_back_changes import due_sets, newest_verdicts
@@ -195,8 +198,30 @@ def test_several_currencies_are_an_error(world: World) -> None:
     """Without rates no blended CAC can be told; adding up would be a number without meaning."""
     stored = usual(world)
     deliver(world, span(0, 2), {"x1": 5}, account_id="2000000002", currency_code="EUR")
-    with pytest.raises(JobError, match=r"\['EUR', 'USD'\]"):
+    with pytest.raises(JobError, match="in EUR, USD: blended CAC needs one currency"):
         watch(world.context, stored, RUN_DATE + timedelta(days=3))
+
+
+@pytest.mark.parametrize(
+    ("business", "outcome", "own", "canary", "message"),
+    [
+        ("USD", "USD", "EUR", "EUR", None),  # an account in euros of a business that counts in dollars
+        ("USD", "USD", "USD", "USD", None),
+        ("EUR", "USD", "USD", "USD", "in EUR, USD: blended CAC needs one currency"),  # no rate converts that spend
+        ("USD", "USD", "USD", "EUR", "account 9 spends in USD, its canary is in EUR"),
+    ],
+)
+def test_cac_is_of_the_business_and_caps_of_the_account(
+    business: str, outcome: str, own: str, canary: str, message: str | None
+) -> None:
+    """Spend of the business and its outcomes are in one currency; the account's own may be another, and is its canary's."""
+    frame = pl.DataFrame({"scope": ["business", "outcome", "budget", "landed"], "currency_code": [business, outcome, own, own]})
+    change_set = SimpleNamespace(account_id="9", currency_code=canary)
+    if message is None:
+        watch_canary._check_currencies(frame, change_set)
+    else:
+        with pytest.raises(JobError, match=message):
+            watch_canary._check_currencies(frame, change_set)
 
 
 def test_a_day_beyond_what_the_platform_may_charge_rolls_back(world: World) -> None:
