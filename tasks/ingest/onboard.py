@@ -78,6 +78,7 @@ def command(
     """
     if sum((check_only, status, skeleton, days is not None)) > 1:
         raise click.UsageError("give one of --check, --status, --skeleton, --backfill")
+    accounts = tuple(account for account in accounts if account)  # a form that was left empty gives ''
     if platform is None and not status:
         raise click.UsageError(f"say which platform: {', '.join(ADAPTERS)}")
     if skeleton and (len(accounts) != 1 or not landing_url):

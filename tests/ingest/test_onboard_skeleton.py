@@ -12,11 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from onboard_skeleton_child import ACCOUNT, MemoryAds, skeletons_on, wish
 
 from tasks.core.errors import JobError, Refused
 from tasks.core.switches import flip
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.ingest.onboard import command
 from tasks.ingest.onboard_skeleton import wish_for, with_utm
 
 CHILD = Path(__file__).with_name("onboard_skeleton_child.py")
@@ -120,6 +122,13 @@ def test_two_at_once_make_one(tmp_path: Path) -> None:
     assert first.returncode == 0
     assert len(records(tmp_path)) == 1
     assert MemoryAds(tmp_path).calls == ["campaign", "adgroup", "ad"]
+
+
+@pytest.mark.parametrize("given", [[], ["--account", ""], ["--account", "a", "--account", "b"]])
+def test_a_skeleton_wants_one_account_by_name(given: list[str]) -> None:
+    """None, the empty field of a form, or two: a usage error, before anything is asked of anybody."""
+    done = CliRunner().invoke(command, ["reddit", "--skeleton", "--landing-url", "https://shop.example/", *given])
+    assert (done.exit_code, "--skeleton needs --account, once" in done.output) == (2, True), done.output
 
 
 def test_the_landing_page_bears_platform_and_label_and_keeps_its_own_parameters() -> None:
