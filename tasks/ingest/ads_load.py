@@ -37,9 +37,13 @@ class Wish:
 
 @dataclass
 class Result:
-    """How one account's load ended; ``error`` is None if all of ``window`` landed."""
+    """How one account's load ended; ``error`` is None if all of ``window`` landed.
+
+    ``earlier`` is what an earlier attempt of the same run date landed: the two share one line in control.ingest_runs.
+    """
 
     account_id: str
+    earlier: PastLoad | None = None
     window: Window | None = None
     landed: date | None = None
     rows: int = 0
@@ -110,9 +114,10 @@ class Load:
 
     def _load(self, account: Account, result: Result) -> None:
         wish = self.wish
+        past = self._past(account.account_id)
+        result.earlier = next((p for p in past if p.run_date == wish.run_date and p.days > 0), None)
         self._check_currency(account)
         last_day = last_complete_day(wish.run_date, account.timezone, utc_now())
-        past = self._past(account.account_id)
         window = plan_window(
             past,
             wish.run_date,
@@ -157,8 +162,8 @@ class Load:
 
     def _past(self, account_id: str) -> list[PastLoad]:
         rows = self.warehouse.query(
-            "SELECT run_date, start_date, end_date, status, `rows` FROM control.ingest_runs "
-            "WHERE platform = @platform AND account_id = @account_id",
+            "SELECT run_date, start_date, end_date, status, `rows`, duplicates, COALESCE(quarantined, 0) AS quarantined "
+            "FROM control.ingest_runs WHERE platform = @platform AND account_id = @account_id",
             {"platform": self.platform.name, "account_id": account_id},
         )
         return [PastLoad(**row) for row in rows.iter_rows(named=True)]
@@ -184,22 +189,27 @@ class Load:
         self.warehouse.merge("ads.ads_accounts", pl.DataFrame(rows, schema=schema))
 
     def _record(self, result: Result, status: str) -> None:
-        """The account's line in control.ingest_runs; start_date stays that of the first attempt when a load goes on."""
+        """The account's line in control.ingest_runs.
+
+        A load that goes on where an attempt of the same run date was cut off counts what that one landed as well, and one
+        that lands nothing leaves it as it is: were it forgotten, the next attempt would begin from the start.
+        """
         import polars as pl
 
         window = result.window or Window(self.wish.run_date - DAY, self.wish.run_date - DAY, "")
-        start = min(self.wish.start_date or window.start, window.start)
-        landed = result.landed or window.start - DAY
+        none = PastLoad(self.wish.run_date, window.start, window.start - DAY, status)
+        goes_on = result.earlier is not None and window.start == result.earlier.end_date + DAY
+        before = result.earlier if result.earlier and (goes_on or result.landed is None) else none
         row = {
             "platform": self.platform.name,
             "account_id": result.account_id,
             "run_date": self.wish.run_date,
-            "start_date": start,
-            "end_date": landed,
+            "start_date": before.start_date,
+            "end_date": result.landed or before.end_date,
             "status": status,
-            "rows": result.rows,
-            "duplicates": result.duplicates,
-            "quarantined": result.quarantined,
+            "rows": before.rows + result.rows,
+            "duplicates": before.duplicates + result.duplicates,
+            "quarantined": before.quarantined + result.quarantined,
             "error": redact(str(result.error)) if result.error else None,
             "api_version": self.platform.api_version,
             "finished_at": utc_now(),

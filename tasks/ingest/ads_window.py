@@ -21,6 +21,8 @@ class PastLoad:
     end_date: date
     status: str
     rows: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
 
     @property
     def days(self) -> int:

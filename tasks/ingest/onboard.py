@@ -88,7 +88,7 @@ def command(
     settings = load_settings()
     store = store or ("secret-manager" if settings.backend == "bigquery" else "file")
     if status:
-        _print_status(settings, platform, online=not offline)
+        _print_status(settings, platform, store, online=not offline)
     elif skeleton:
         account = _plain(accounts[0])
         _skeleton(settings, str(platform), account, (label, str(landing_url), budget), is_applied=is_applied)
@@ -123,21 +123,10 @@ def _take(settings: Settings, platform: str, store: str, file: Path | None) -> N
 
 def _check(settings: Settings, platform: str, store: str) -> None:
     """Try what is stored."""
-    from tasks.core.errors import JobError
-    from tasks.ingest.onboard_access import candidate, check
-    from tasks.ingest.onboard_fields import parse
-    from tasks.ingest.onboard_store import FILE, SecretManager
-    from tasks.platforms import adapter_of
+    from tasks.ingest.onboard_access import check, check_secret
+    from tasks.ingest.onboard_store import FILE
 
-    if store == FILE:
-        _say(check(platform, settings))
-        return
-    text = SecretManager(settings).read(platform)
-    if text is None:
-        raise JobError(f"there are no credentials of {platform} in Secret Manager; run `aelp2 onboard {platform}`")
-    values = parse(platform, adapter_of(platform).credential_fields, text, f"the secret aelp2-{platform}")
-    with candidate(platform, settings, values, beside_stored=False) as (trial, _):
-        _say(check(platform, trial, values))
+    _say(check(platform, settings) if store == FILE else check_secret(platform, settings))
 
 
 def _say(verdict: Any) -> None:
@@ -147,13 +136,14 @@ def _say(verdict: Any) -> None:
     click.echo(f"the credentials of {verdict.platform} are right")
 
 
-def _print_status(settings: Settings, platform: str | None, *, online: bool) -> None:
+def _print_status(settings: Settings, platform: str | None, store: str, *, online: bool) -> None:
     from tasks.core.clock import utc_now
     from tasks.core.warehouse import open_warehouse
     from tasks.ingest.onboard_status import status_lines
 
     platforms = [platform] if platform else list(ADAPTERS)
-    for line in status_lines(platforms, settings, open_warehouse(settings), online=online, today=utc_now().date()):
+    warehouse, today = open_warehouse(settings), utc_now().date()
+    for line in status_lines(platforms, settings, warehouse, store=store, online=online, today=today):
         click.echo(line)
 
 

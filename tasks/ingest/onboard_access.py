@@ -17,7 +17,8 @@ import yaml
 from tasks.core.clock import utc_now
 from tasks.core.errors import JobError
 from tasks.core.log import redact
-from tasks.ingest.onboard_fields import scrub
+from tasks.ingest.onboard_fields import parse, scrub
+from tasks.ingest.onboard_store import SecretManager
 from tasks.platforms import adapter_of, open_platform
 from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.credentials import credentials_file
@@ -103,6 +104,17 @@ def check(platform: str, settings: Settings, values: Mapping[str, str] | None = 
         standing = Standing.WRONG if values or is_stored(platform, settings) else Standing.NONE
         return Verdict(platform, standing, redact(scrub(str(error), values or {}, fields)))
     return judge(platform, access, utc_now())
+
+
+def check_secret(platform: str, settings: Settings) -> Verdict:
+    """How the credentials in Secret Manager stand. JobError or TryAgain if they cannot be read or tried."""
+    text = SecretManager(settings).read(platform)
+    if text is None:
+        why = f"there are no credentials of {platform} in Secret Manager; run `aelp2 onboard {platform}`"
+        return Verdict(platform, Standing.NONE, why)
+    values = parse(platform, adapter_of(platform).credential_fields, text, f"the secret aelp2-{platform}")
+    with candidate(platform, settings, values, beside_stored=False) as (trial, _):
+        return check(platform, trial, values)
 
 
 def judge(platform: str, access: Access, now: datetime) -> Verdict:

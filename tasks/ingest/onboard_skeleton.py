@@ -81,7 +81,9 @@ class Skeletons:
             receipt = self.platform.create_skeleton(account_id, wish, validate_only=False)
             self._record(account, wish, receipt)
         ids = ", ".join(f"{kind} {id_}" for kind, id_ in _ids(receipt).items())
-        return f"{wish.label}: {'made ' + ', '.join(receipt.created) if receipt.created else 'is there already'} ({ids}), paused"
+        # Of what was there nothing is said: a person may have enabled it since.
+        done = f"made {', '.join(receipt.created)}, paused" if receipt.created else "is there already"
+        return f"{wish.label}: {done} ({ids})"
 
     def _account(self, account_id: str) -> Account:
         found = {a.account_id: a for a in self.platform.accounts()}

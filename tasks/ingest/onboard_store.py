@@ -27,6 +27,9 @@ def store_in_file(settings: Settings, platform: str, checked: Path) -> str:
     target = credentials_file(settings, platform)
     checked.replace(target)
     _sync_folder(target.parent)
+    other = settings.google_ads_config if platform == "google_ads" else None
+    if other is not None and other.resolve() != target.resolve():
+        return f"stored in {target}; jobs go on reading AELP2_GOOGLE_ADS_CONFIG={other} until it is unset or names this file"
     return f"stored in {target}"
 
 
@@ -102,6 +105,7 @@ class SecretManager:
 
 def _call[T](doing: str, name: str, action: Callable[[], T]) -> T:
     """``action()``; Google's errors become ours, except NotFound, which callers expect."""
+    import requests
     from google.api_core import exceptions
     from google.auth import exceptions as auth
 
@@ -114,7 +118,10 @@ def _call[T](doing: str, name: str, action: Callable[[], T]) -> T:
             f"Secret Manager denied {doing} {name}: {redact(error.message or '')}; it takes roles/secretmanager.admin once, "
             "later roles/secretmanager.secretVersionAdder"
         ) from None
-    except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, auth.TransportError) as error:
+    except (
+        *(exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError),
+        *(auth.TransportError, requests.RequestException),  # the REST transport lets the latter through
+    ) as error:
         raise TryAgain(f"Secret Manager failed {doing} {name}: {type(error).__name__}; run the same command again") from None
     except exceptions.GoogleAPICallError as error:
         raise JobError(f"Secret Manager refused {doing} {name}: {redact(error.message or '')}") from None

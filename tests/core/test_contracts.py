@@ -16,6 +16,7 @@ from pandera.errors import SchemaError, SchemaErrors
 from tasks.cli import IDENTIFIED_TABLES, JOBS
 from tasks.core.contracts import TableContract, all_contracts, load_contract, parse_contract
 from tasks.core.errors import JobError
+from tasks.core.settings import HTTP_PLATFORMS
 
 NAME = "ads.example"
 YAML = """
@@ -390,3 +391,12 @@ def test_views_are_listed_only_where_they_are_asked_for() -> None:
     named = {f"ads.{platform}_{kind}_daily" for platform in platforms for kind in ("campaign", "ad")}
     assert views == named | {"ads.ads_campaign_daily", "ads.business_spend_daily"}
     assert all(load_contract(name).view for name in views)
+
+
+def test_each_contract_that_names_ad_platforms_names_all_of_them() -> None:
+    """A table that knew five of six would turn the sixth's rows away on the day it is onboarded."""
+    ads = {"google_ads", *HTTP_PLATFORMS}
+    enums = {c.name: set(f.enum or ()) & ads for c in all_contracts() for f in c.fields if f.name == "platform"}
+    named = {name: found for name, found in enums.items() if found}
+    assert len(named) > 10
+    assert {name: sorted(ads - found) for name, found in named.items() if found != ads} == {}

@@ -150,6 +150,51 @@ def test_a_load_cut_off_between_chunks_goes_on_and_ends_the_same(warehouse: Duck
     assert runs(warehouse)[A.account_id]["status"] == "succeeded"
 
 
+def test_an_attempt_that_lands_nothing_forgets_nothing(warehouse: DuckDBWarehouse) -> None:
+    """The quota is still used up when a cut first load is tried again: the third attempt goes on, it does not start anew."""
+    cut = MemoryPlatform([A], broken={A.account_id: (RUN - 100 * DAY, TryAgain("quota"))})
+    load(warehouse, cut)
+    before = runs(warehouse)[A.account_id]
+    load(warehouse, MemoryPlatform([A], broken={A.account_id: (date.min, TryAgain("quota"))}))
+    after = runs(warehouse)[A.account_id]
+    assert [after[k] for k in ("start_date", "end_date", "rows", "status")] == [
+        *(before[k] for k in ("start_date", "end_date", "rows")),
+        "failed",
+    ]
+    whole = MemoryPlatform([A])
+    load(warehouse, whole)
+    assert whole.asked[0][1] == before["end_date"] + DAY  # type: ignore[operator]
+    assert totals(warehouse) == {A.account_id: (400, 2000)}
+
+
+def test_the_record_of_a_load_that_went_on_counts_all_of_it(warehouse: DuckDBWarehouse) -> None:
+    """Days, rows, duplicates and rows set aside of both attempts: rows a day tell how long the next load's pieces may be."""
+    bad = RejectedRow(TABLE, {"cost_micros": -5, "campaign_id": "9"}, "cost_micros_min", "cost_micros is -5")
+    for last in (RUN - 100 * DAY, date.max):
+        broken = {A.account_id: (last, TryAgain("quota"))}
+        load(warehouse, MemoryPlatform([A], broken=broken, rejected=(bad,)), start_date=RUN - 400 * DAY)
+    row = runs(warehouse)[A.account_id]
+    assert (row["start_date"], row["end_date"], row["rows"]) == (RUN - 400 * DAY, RUN - DAY, 400)
+    chunks = 4  # two of each attempt
+    assert (row["duplicates"], row["quarantined"]) == (2 * chunks, chunks)
+
+
+def test_a_backfill_refused_before_it_began_has_landed_nothing(warehouse: DuckDBWarehouse) -> None:
+    """Once the cause is gone it loads from its first day, not from the last."""
+    load(warehouse, MemoryPlatform([A]), RUN - DAY)
+    other = replace(A, currency_code="EUR")
+    (refused,) = load(warehouse, MemoryPlatform([other]), start_date=RUN - 400 * DAY)
+    assert "now reports in EUR" in str(refused.error)
+    warehouse.replace_partitions(
+        TABLE,
+        frame(A, RUN, RUN - DAY, 0),
+        partitions=[RUN - n * DAY for n in range(1, 402)],
+        where={"platform": A.platform, "account_id": A.account_id},
+    )
+    load(warehouse, MemoryPlatform([other]), start_date=RUN - 400 * DAY)
+    assert totals(warehouse) == {A.account_id: (400, 2000)}
+
+
 def test_restated_days_are_replaced(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next day's run brings other numbers for 30 days: those are replaced, older ones stay, nothing doubles."""
     platform = MemoryPlatform([A])

@@ -1,9 +1,10 @@
-"""Credentials in Secret Manager, and what is gathered from where, without any platform."""
+"""Credentials in Secret Manager and how they are said to stand, and what is gathered from where, without any platform."""
 
 import io
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from secret_manager_double import PROJECT, Double, secret_manager
 
 from tasks.core.errors import JobError, TryAgain
 from tasks.core.settings import Settings, load_settings
+from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.ingest.onboard_access import Standing, candidate, judge
 from tasks.ingest.onboard_fields import gather, scrub
-from tasks.ingest.onboard_store import SecretManager
+from tasks.ingest.onboard_status import status_lines
+from tasks.ingest.onboard_store import FILE, SECRET_MANAGER, SecretManager, store_in_file
 from tasks.platforms import adapter_of
 from tasks.platforms.base import Access, Account
 
@@ -63,6 +66,64 @@ def test_a_refusal_is_told_from_a_passing_fault(
     assert "canary" not in str(raised.value)
 
 
+def test_a_secret_manager_that_cannot_be_reached_is_a_passing_fault(settings: Settings) -> None:
+    """Nothing listens there: one clear line and exit code 75, no traceback of the HTTP library."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = replace(settings, secret_manager_endpoint=f"http://127.0.0.1:{free.getsockname()[1]}")
+        with pytest.raises(TryAgain, match="run the same command again") as raised:
+            SecretManager(closed).add("reddit", GIVEN)
+    assert "canary" not in str(raised.value)
+
+
+def status(settings: Settings, tmp_path: Path, store: str, *, online: bool = True) -> list[str]:
+    """What `--status` says of Reddit and Meta."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    return list(status_lines(["reddit", "meta"], settings, warehouse, store=store, online=online, today=date(2026, 3, 1)))
+
+
+def test_one_platform_that_cannot_be_asked_hides_no_other(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sunset API version of one is said in its line; the status goes on."""
+
+    def gone(platform: str, _settings: Settings) -> None:
+        raise JobError(f"{platform}: the API version is gone; update")
+
+    monkeypatch.setattr("tasks.ingest.onboard_status.check", gone)
+    settings.credentials_dir.mkdir()
+    (settings.credentials_dir / "reddit.yaml").touch(mode=0o600)
+    assert status(settings, tmp_path, FILE) == [
+        "reddit: credentials not checked: reddit: the API version is gone; update",
+        "meta: credentials missing",
+    ]
+
+
+def test_the_status_looks_into_secret_manager_where_credentials_are_stored_there(
+    double: Double, settings: Settings, tmp_path: Path
+) -> None:
+    """None there is missing; offline nobody is asked; one that may not be read is said not to be checked."""
+    assert status(settings, tmp_path, SECRET_MANAGER) == ["reddit: credentials missing", "meta: credentials missing"]
+    offline = status(settings, tmp_path, SECRET_MANAGER, online=False)
+    assert offline == [f"{name}: credentials not looked for in Secret Manager" for name in ("reddit", "meta")]
+    double.status = (403, "PERMISSION_DENIED")
+    assert all("not checked: Secret Manager denied reading" in line for line in status(settings, tmp_path, SECRET_MANAGER))
+
+
+def test_storing_what_the_jobs_will_not_read_is_said(settings: Settings, tmp_path: Path) -> None:
+    """AELP2_GOOGLE_ADS_CONFIG stands in place of the stored file, so new credentials would stay unused unnoticed."""
+    settings.credentials_dir.mkdir()
+    for platform, other, said in (
+        ("google_ads", tmp_path / "other.yaml", True),
+        ("google_ads", settings.credentials_dir / "google_ads.yaml", False),
+        ("google_ads", None, False),
+        ("reddit", tmp_path / "other.yaml", False),
+    ):
+        (checked := tmp_path / "checked.yaml").touch(mode=0o600)
+        told = store_in_file(replace(settings, google_ads_config=other), platform, checked)
+        assert ("AELP2_GOOGLE_ADS_CONFIG" in told) is said, told
+
+
 def test_another_host_gets_no_secret(settings: Settings) -> None:
     """An endpoint that is not this machine is refused, and so is a missing project."""
     with pytest.raises(JobError, match="not on this machine"):
@@ -87,7 +148,10 @@ def test_the_command_stores_right_ones_there_and_checks_them(onboarding: Onboard
     assert not onboarding.home.exists()
     checked = onboarding.run(*asked, "--check", env=cloud)
     assert checked.code == 0, checked.said
-    assert [s for s in secrets("reddit", values) if s in done.said + checked.said + done.command_lines] == []
+    status = onboarding.run(*asked, "--status", env=cloud)
+    assert (status.code, "reddit: credentials present; scopes adsread, adsedit" in status.out) == (0, True), status.said
+    said = done.said + checked.said + status.said + done.command_lines
+    assert [s for s in secrets("reddit", values) if s in said] == []
 
 
 def test_fields_come_from_the_file_then_the_environment_then_the_terminal(tmp_path: Path) -> None:
