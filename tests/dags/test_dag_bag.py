@@ -292,7 +292,8 @@ def test_loads_are_made_for_each_account_and_never_mutate(composer_bag: dict[str
     assert dag.get_task("some_accounts_landed").trigger_rule == "all_done_min_one_success"
     assert dag.get_task("all_accounts_landed").trigger_rule == "all_success"
     assert dag.get_task("all_accounts_landed").downstream_task_ids == set()
-    assert dag.get_task("validate_tables").upstream_task_ids == {"some_accounts_landed", "ingest_outcomes"}
+    assert dag.get_task("ingest_fx").upstream_task_ids == {"some_accounts_landed", "ingest_outcomes"}
+    assert dag.get_task("validate_tables").upstream_task_ids == {"ingest_fx"}
 
 
 def test_forms_offer_the_platforms_that_have_an_adapter(composer_bag: dict[str, DAG]) -> None:
