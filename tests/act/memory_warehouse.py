@@ -11,8 +11,7 @@ import polars as pl
 from tasks.core.contracts import load_contract
 from tasks.core.errors import Refused
 from tasks.core.warehouse import duckdb as backend
-from tasks.core.warehouse.base import Params
-from tasks.core.warehouse.base import with_bases
+from tasks.core.warehouse.base import Params, with_bases
 from tasks.core.warehouse.dialect import to_duckdb
 
 
@@ -28,7 +27,7 @@ class MemoryWarehouse(backend.DuckDBWarehouse):
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         statement = to_duckdb(sql, params or {})
-        for contract in with_bases(load_contract(table) for table in statement.tables if table not in self._made):
+        for contract in with_bases(load_contract(table) for table in set(statement.tables) - self._made):
             backend._create(self._memory, contract)
             self._made.add(contract.name)
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in (params or {}).items()}

@@ -1,7 +1,7 @@
 """watch-canary: each guardrail on loaded days, the freeze, and what is not taken for a day."""
 
 import math
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ from tasks.act.watch_canary import first_day, watch
 from tasks.core.errors import JobError, Refused
 from tasks.core.switches import flip, read_switches
 
+NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 SCOPE = f"google_ads:{ACCOUNT}"
 
 
@@ -222,6 +223,25 @@ def test_cac_is_of_the_business_and_caps_of_the_account(
     else:
         with pytest.raises(JobError, match=message):
             watch_canary._check_currencies(frame, change_set)
+
+
+def test_spend_in_another_currency_counts_by_its_rate(world: World) -> None:
+    """An account in euros, at 1.25 dollars each, beside the canary's own: blended CAC is over the dollars of both."""
+    stored = usual(world)
+    deliver(world, span(-28, 3), {"x1": 380}, account_id="2000000002", currency_code="EUR")
+    rates = [
+        {"date": day, "currency_code": code, "reporting_currency_code": "USD", "rate": rate, "quoted_date": day, "loaded_at": NOW}
+        for day in span(-28, 3)
+        for code, rate in (("EUR", 1.25), ("USD", 1.0))
+    ]
+    world.warehouse.merge("ads.fx_rates_daily", pl.DataFrame(rates))
+    frame = world.warehouse.query_file(
+        "control/canary_watch/days.sql",
+        {"start_date": RUN_DATE, "end_date": RUN_DATE + timedelta(days=1), "platform": "google_ads", "account_id": ACCOUNT},
+    )
+    business = frame.filter(pl.col("scope") == "business").select("cost_micros", "currency_code").rows()
+    assert business == [((sum(SPEND.values()) + 475) * MICROS, "USD")]
+    assert look(world, stored, 3)["verdict"] == ("promote", 3.0)
 
 
 def test_a_day_beyond_what_the_platform_may_charge_rolls_back(world: World) -> None:

@@ -16,6 +16,7 @@ from tasks.core.policy import parse_policy
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.decide.live_model import read_live_model
 from tasks.decide.plan_inputs import read_platform_inputs
+from tasks.decide.planner import plan_budgets
 
 Job = Callable[..., str]
 TABLES = ("control.change_sets", "control.budget_proposals", "control.plan_decisions", "control.canary_changes")
@@ -419,6 +420,12 @@ def test_spend_of_a_platform_without_budgets_counts_and_stays(advertiser: Advert
     model = read_live_model(warehouse, "platforms", "new_customers", RUN_DATE)
     inputs = read_platform_inputs(warehouse, model, parse_policy({}, "the test"), "google_ads", RUN_DATE)
     assert inputs.blended_cac == pytest.approx(3000 / 40)
+    plan = plan_budgets(
+        model.curves, inputs.spend, inputs.budgets, parse_policy({}, "the test"), target_cac=75.0, blended_cac=75.0,
+        used_micros={}, run_date=RUN_DATE, budget_change_pct=-5.0,
+    )  # fmt: skip
+    # 5 % of the 2,000 a day that can be moved; the 1,000 of YouTube stay what they are.
+    assert dict(zip(plan.channels, plan.optimum.spend, strict=True)) == pytest.approx({"SEARCH_NONBRAND": 1900, "YOUTUBE": 1000})
     steps = {
         p["budget_id"]: p["amount_after_micros"] - p["amount_before_micros"] for p in rows(warehouse, "control.budget_proposals")
     }

@@ -112,7 +112,7 @@ class TikTokPlatform(HttpPlatform):
         ),
         CredentialField(
             "video_id",
-            "only to make skeletons: a placeholder video, Ads Manager → Assets → Creative",
+            "only to make skeletons: any video of the account, Ads Manager → Assets → Creative",
             False,
             False,
             "AELP2_TIKTOK_VIDEO_ID",
