@@ -61,7 +61,7 @@ class Account:
     ``held`` is ad group → open change set; ``paused_by_us`` are the ads whose last switch in the ledger is our pause; ``room`` is
     how many ads may still be switched in the 24 h; ``frozen_why`` is empty unless a switch or a flag holds the account;
     ``resting`` is ad → the day its switch was taken back, where that is not long ago; ``drift_why`` is the account's critical
-    drift of the day that nobody has acknowledged.
+    drift of the day that nobody has acknowledged; ``is_by_hand``: the platform's API switches no single ad.
     """
 
     platform: str
@@ -73,6 +73,7 @@ class Account:
     frozen_why: str = ""
     resting: Mapping[AdKey, date] = field(default_factory=dict)
     drift_why: str = ""
+    is_by_hand: bool = False
 
 
 def decisions_sha256(decisions: Sequence[Decision]) -> str:
@@ -111,6 +112,9 @@ def _choose(decision: Decision, account: Account, run_date: date, switches: Sequ
     if wanted == PAUSED and above:
         # It serves nothing, and the platform takes no change of it once what stands above is removed: one row would fail the set.
         return Choice(decision, "not_serving", f"its {above}, so there is nothing to stop")
+    if account.is_by_hand:
+        detail = f"the API of {account.platform} switches no single ad: a person does it there, or nobody"
+        return Choice(decision, "by_hand", detail)
     if account.frozen_why:
         return Choice(decision, "account_frozen", account.frozen_why)
     if account.drift_why:

@@ -132,6 +132,7 @@ def read_account(
     from tasks.core.ad_sets import held_ad_groups, load_ads
     from tasks.core.ledger import Ledger
     from tasks.decide.ad_plan import Account
+    from tasks.platforms import adapter_of
 
     now, events = common.now, common.events
     logged = _logged(events.filter((events["platform"] == platform) & (events["account_id"] == account_id)))
@@ -148,6 +149,7 @@ def read_account(
         frozen_why=frozen_why(common.switches, platform, account_id) or tightened.frozen_why,
         resting=taken_back(histories, now - timedelta(days=tightened.policy.learning_days)),
         drift_why=drift_why(common.drift, platform, account_id),
+        is_by_hand=not adapter_of(platform).switches_ads,
     )
 
 

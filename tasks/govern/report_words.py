@@ -127,6 +127,7 @@ AD_CONSTRAINTS = {
     "not_serving": "its ad group or campaign does not serve",
     "resting": "taken back lately, rests",
     "critical_drift": "critical drift in the account",
+    "by_hand": "the platform's API switches no ads",
     "last_enabled_ad": "last enabled ad of the group",
     "campaign": "moved to another campaign",
     "ad_changes_per_day": "the cap on switches a day",

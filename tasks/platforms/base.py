@@ -207,6 +207,7 @@ class Platform(Protocol):
     api_version: str
     restatement_days: int
     credential_fields: tuple[CredentialField, ...]
+    switches_ads: bool  # False: its API enables and pauses no single ad; what bandits say of them is advice
     keeps_change_log: bool  # False: read_changes tells nothing, and edits by others are seen in daily snapshots alone
 
     def check_access(self) -> Access:

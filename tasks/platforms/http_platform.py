@@ -61,6 +61,7 @@ class HttpPlatform(ABC):
     name: ClassVar[str]
     api_version: ClassVar[str]
     restatement_days: ClassVar[int]
+    switches_ads: ClassVar[bool] = True
     keeps_change_log: ClassVar[bool] = False
     channel: ClassVar[str]
     attribution_window: ClassVar[str]  # what conversions of the delivery tables count, e.g. 7d_click_1d_view

@@ -19,6 +19,8 @@ from tasks.core.ledger import Event, Ledger, Row
 from tasks.core.switches import flip
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
 from tasks.decide.plan_ads import command
+from tasks.platforms import adapter_of
+from tasks.platforms.google_ads import GoogleAdsPlatform
 
 ACCOUNT = "2000000001"
 ON, OFF = "ENABLED", "PAUSED"
@@ -293,6 +295,15 @@ def test_critical_drift_holds_the_plan_until_somebody_acknowledges_it(ads: Ads) 
         ads.say(a1="pause")
         ads.plan()
         assert ads.decided()["1"] == expected
+
+
+def test_ads_of_a_platform_that_switches_none_are_advice(ads: Ads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked to approve what no API call could do."""
+    monkeypatch.setattr(GoogleAdsPlatform, "switches_ads", False)
+    ads.say(a1="pause")
+    ads.plan()
+    assert ads.decided()["1"] == ("hold", "by_hand")
+    assert not adapter_of("x").switches_ads
 
 
 def test_a_frozen_account_is_not_asked_about(ads: Ads) -> None:

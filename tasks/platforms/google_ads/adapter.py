@@ -82,6 +82,7 @@ class GoogleAdsPlatform:
     name = "google_ads"
     api_version = API_VERSION
     restatement_days = 30
+    switches_ads = True
     keeps_change_log = True
     credential_fields: ClassVar = (
         CredentialField("developer_token", "the manager account's API Center", True, True, "AELP2_GOOGLE_ADS_DEVELOPER_TOKEN"),

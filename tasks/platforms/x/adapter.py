@@ -80,6 +80,7 @@ class XPlatform(HttpPlatform):
     """X as the settings name it."""
 
     name = "x"
+    switches_ads = False
     api_version = VERSION
     restatement_days = 30
     channel = "X"
