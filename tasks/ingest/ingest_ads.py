@@ -1,4 +1,4 @@
-"""``aelp2 ingest-ads``: every account's days from the ad platform into the standard tables."""
+"""``aelp2 ingest-ads``: every account's days from an ad platform into the standard tables."""
 
 from datetime import date, datetime
 
@@ -42,15 +42,16 @@ def command(
     history_days: int,
     brand_terms: tuple[str, ...],
 ) -> None:
-    """Load delivery, results, budgets and the change log of every ad account below the manager account.
+    """Load delivery, results, what there is and what was changed of every ad account of a platform.
 
-    Platforms go on counting conversions of past days, so each run loads the last 30 days again and replaces them; running
-    twice changes nothing. The first run of an account loads its history, in half-years that land one by one: a run that was cut
-    off goes on where it stopped. Days count in the account's own time zone, up to the day before --run-date.
+    Platforms go on counting conversions of past days, so each run loads the last weeks again and replaces them (30 days of Google
+    Ads, 28 of most); running twice changes nothing. The first run of an account loads its history, in pieces that land one by one:
+    a run that was cut off goes on where it stopped. Days count in the account's own time zone, up to the day before --run-date.
 
     \b
     aelp2 ingest-ads --run-date 2026-03-01
     aelp2 ingest-ads --run-date 2026-03-01 --account 123-456-7890 --start-date 2024-01-01
+    aelp2 ingest-ads --run-date 2026-03-01 --platform meta
 
     A broken account stops no other. Exit codes: 0 all landed, 1 an account needs a person (the others landed, the message and
     control.ingest_runs say which and why), 75 only passing faults: run the same command again.
