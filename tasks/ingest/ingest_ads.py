@@ -45,8 +45,9 @@ def command(
     """Load delivery, results, what there is and what was changed of every ad account of a platform.
 
     Platforms go on counting conversions of past days, so each run loads the last weeks again and replaces them (30 days of Google
-    Ads, 28 of most); running twice changes nothing. The first run of an account loads its history, in pieces that land one by one:
-    a run that was cut off goes on where it stopped. Days count in the account's own time zone, up to the day before --run-date.
+    Ads, 28 of most); running twice changes nothing. The first run of an account loads its history, in pieces that land one by
+    one: a run that was cut off goes on where it stopped. Days count in the account's own time zone, up to the day before
+    --run-date.
 
     \b
     aelp2 ingest-ads --run-date 2026-03-01
