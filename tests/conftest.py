@@ -9,7 +9,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that `from shared_data impo
 
 # Files of minutes: with two workers they begin first, so that neither waits for the other at the end (make test tells xdist to
 # keep this order; by itself it begins with the files of most tests).
-LONGEST = ("test_bigquery_same_numbers", "test_ad_invariants", "test_invariants", "test_bigquery_same_journeys", "test_crashes")
+LONGEST = (
+    *("test_bigquery_same_numbers", "test_ad_invariants", "test_invariants", "test_bigquery_same_journeys", "test_crashes"),
+    *("test_conformance", "test_currencies", "test_onboard", "test_platforms", "test_onboard_form", "test_three_accounts"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

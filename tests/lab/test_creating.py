@@ -1,7 +1,7 @@
 """Creates through GoogleAdsService.Mutate: all or nothing, paused, shown, delivering nothing, kept over a restart."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from lab_client import client_of
 
 from tasks.lab.catalog import entities
 from tasks.lab.cube import build_cube
-from tasks.lab.process import RunningSandbox
+from tasks.lab.process import RunningSandbox, sandbox_process
 from tasks.lab.sandbox import Sandbox
 from tasks.lab.world import load_world
 from tasks.platforms.base import Skeleton
@@ -20,6 +20,13 @@ from tasks.platforms.google_ads import queries, skeletons
 pytestmark = pytest.mark.slow
 CUSTOMER = "2000000001"
 NUMBERS = "SELECT campaign.id, metrics.impressions, metrics.cost_micros FROM campaign WHERE campaign.id = {}"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    """A sandbox of this file alone: what is made stays, and other files count what there is."""
+    with sandbox_process(state_dir=tmp_path_factory.mktemp("creating"), history_days=120) as sandbox:
+        yield sandbox
 
 
 class Account:
