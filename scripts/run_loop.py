@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "plugins" / "aelp2_airflow"))
 from simulated_clock import set_clock
 
 _SETTLED_S = 1.0  # the scheduler's heartbeat must be younger than the parked task by so much before it is answered
+_NOT_YET = ("scheduled", "queued", "running")  # states of a gate that does not wait yet
 APPROVAL, CANARY, WATCH, METRICS = "budget_approval_daily", "budget_canary_daily", "budget_watch_daily", "metrics_daily"
 AD_APPROVAL, AD_CANARY = "bandit_approval_daily", "bandit_canary_daily"
 _OURS = (
@@ -165,6 +166,7 @@ class Loop:
             progress.run(canary_dag, day)  # the first time the approval's task twin makes it
         progress.follow(approval, run_id, until=lambda states: states.get("review") == "awaiting_input")
         if progress.api.run(approval, run_id)["state"] == "running":
+            self._let_the_gate_wait(progress, day, canary_dag)
             self._ask(self.airflow.api(APPROVER), approval, run_id)
         state = progress.follow(approval, run_id)
         states = {task["task_id"]: task["state"] for task in progress.api.tasks(approval, run_id)}
@@ -182,6 +184,18 @@ class Loop:
         if states["approved"] == "success":
             return "approved"
         return "nothing" if states["review"] == "skipped" else "rejected"
+
+    def _let_the_gate_wait(self, progress: Progress, day: str, canary_dag: str) -> None:
+        """Return once the gate of the canary waits for the answer: no person is faster than the gate, and no script should be.
+
+        An answer in the very moment in which the gate is parked is taken by Airflow 3.3.1 for a failure of the gate.
+        """
+        deadline = time.monotonic() + 60
+        while (canary := progress.api.run_at(canary_dag, f"{day}T06:00:00Z")) is None:
+            if time.monotonic() > deadline:
+                raise DagFailedError(f"{canary_dag} has no run for {day} after a minute; its twin should have made it")
+            time.sleep(0.5)
+        progress.follow(canary_dag, canary["dag_run_id"], until=lambda states: states.get("gate") not in (None, *_NOT_YET))
 
     def _ask(self, approver: AirflowApi, approval: str, run_id: str) -> None:
         question = approver.question(approval, run_id, "review")
