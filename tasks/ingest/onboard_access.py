@@ -19,7 +19,7 @@ from tasks.core.errors import JobError
 from tasks.core.log import redact
 from tasks.ingest.onboard_fields import parse, scrub
 from tasks.ingest.onboard_store import SecretManager
-from tasks.platforms import adapter_of, open_platform
+from tasks.platforms import adapter_of, has_credentials, open_platform
 from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.credentials import credentials_file
 
@@ -101,7 +101,7 @@ def check(platform: str, settings: Settings, values: Mapping[str, str] | None = 
         if error.exit_code != 1:
             raise
         # Before any call: there is no file, or the client cannot make anything of what it holds.
-        standing = Standing.WRONG if values or is_stored(platform, settings) else Standing.NONE
+        standing = Standing.WRONG if values or has_credentials(settings, platform) else Standing.NONE
         return Verdict(platform, standing, redact(scrub(str(error), values or {}, fields)))
     return judge(platform, access, utc_now())
 
@@ -126,13 +126,6 @@ def judge(platform: str, access: Access, now: datetime) -> Verdict:
     if not access.accounts:
         return Verdict(platform, Standing.LIMITED, "they reach no ad account", access)
     return Verdict(platform, Standing.RIGHT, "", access)
-
-
-def is_stored(platform: str, settings: Settings) -> bool:
-    """Whether there is a file with credentials of ``platform``, whatever it holds."""
-    if platform == "google_ads" and settings.google_ads_config is not None:
-        return settings.google_ads_config.is_file()
-    return credentials_file(settings, platform).is_file()
 
 
 @contextmanager

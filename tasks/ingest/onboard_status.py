@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import JobError, TryAgain
 from tasks.core.log import redact
-from tasks.ingest.onboard_access import Standing, check, check_secret, is_stored
+from tasks.ingest.onboard_access import Standing, check, check_secret
 from tasks.ingest.onboard_store import FILE
+from tasks.platforms import has_credentials
 
 if TYPE_CHECKING:
     from tasks.core.settings import Settings
@@ -36,7 +37,7 @@ def status_lines(
 
 def _credentials(platform: str, settings: Settings, *, store: str, online: bool) -> tuple[Verdict | None, str]:
     """A file on this machine counts first: it is what jobs here sign in with."""
-    is_here = is_stored(platform, settings)
+    is_here = has_credentials(settings, platform)
     if not is_here and store == FILE:
         return None, "missing"
     if not online:
