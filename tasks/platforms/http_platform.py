@@ -6,20 +6,19 @@ An adapter says what its platform calls things; how rows get their names hashed,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.core.ad_changes import AdState
 from tasks.core.clock import utc_now
-from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.core.redaction import hash_name, load_salt
 from tasks.core.settings import Settings
-from tasks.platforms.base import Account, AccountChange, AdStatus, CredentialField, Reports
+from tasks.platforms.base import Account, AccountChange, AdStatus, CredentialField, Reports, RowOutcome
 from tasks.platforms.calls import RetryPolicy
-from tasks.platforms.normalise import UNKNOWN_ENUM, shape
+from tasks.platforms.normalise import UNKNOWN_ENUM, raw_rows, shape, status_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,7 +118,7 @@ class HttpPlatform(ABC):
         }
         windows = dict.fromkeys(raw, window)
         if end >= run_date - timedelta(days=2):
-            raw |= {ENTITIES: self._entity_frame(entities, run_date), STATUSES: self._status_frame(entities, run_date)}
+            raw |= {ENTITIES: self._entity_frame(entities, run_date), STATUSES: status_frame(_states(entities), run_date)}
             windows |= {ENTITIES: (run_date, run_date), STATUSES: (run_date, run_date)}
         shaped = {table: shape(table, frame, account, windows[table], loaded_at) for table, frame in raw.items()}
         return Reports(
@@ -140,7 +139,7 @@ class HttpPlatform(ABC):
 
     def no_rows(self, table: str) -> pl.DataFrame:
         """An empty raw frame of ``table``, for what a platform does not tell."""
-        return _frame(table, [])
+        return raw_rows(table, [])
 
     def hash(self, name: str | None) -> str | None:
         """Salted hash of a name. Each is worked out once: every piece of a history names the same entities."""
@@ -201,22 +200,7 @@ class HttpPlatform(ABC):
             }
             for e in entities
         ]
-        return _frame(ENTITIES, rows)
-
-    def _status_frame(self, entities: Sequence[Entity], run_date: date) -> pl.DataFrame:
-        rows = [
-            {
-                "date": run_date,
-                "campaign_id": ad.campaign_id,
-                "adgroup_id": ad.adgroup_id,
-                "ad_id": ad.ad_id,
-                "ad_status": ad.status,
-                "adgroup_status": ad.adgroup_status,
-                "campaign_status": ad.campaign_status,
-            }
-            for ad in _states(entities)
-        ]
-        return _frame(STATUSES, rows)
+        return raw_rows(ENTITIES, rows)
 
 
 def _states(entities: Sequence[Entity]) -> list[AdState]:
@@ -230,12 +214,24 @@ def _states(entities: Sequence[Entity]) -> list[AdState]:
     return sorted(found, key=lambda ad: (ad.adgroup_id, ad.ad_id))
 
 
-def _frame(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+def actions_of_ads(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Raw rows of ads.ads_action_performance that are of single ads and days, whole; what nobody did is left out."""
     import polars as pl
 
-    schema = load_contract(table).polars_schema()
-    absent = {"platform", "account_id", "loaded_at"}
-    return pl.DataFrame(rows, schema={name: kind for name, kind in schema.items() if name not in absent})
+    whole = {"level": "ad", "breakdown": "none", "segment_id": "all"}
+    constants = [pl.lit(value).alias(name) for name, value in whole.items()]
+    return pl.concat(parts).filter(pl.col("actions") > 0).with_columns(*constants, pl.lit(1, dtype=pl.Int64).alias("period_days"))
+
+
+def set_one_by_one(
+    statuses: Sequence[AdStatus], wrong: Mapping[str, str], set_one: Callable[[AdStatus], str | None], *, validate_only: bool
+) -> tuple[RowOutcome, ...]:
+    """An outcome for each row: ``wrong`` of :func:`check_statuses`, else what ``set_one`` says of it (None: it was set)."""
+
+    def error_of(row: AdStatus) -> str | None:
+        return wrong.get(row.change_id) or (None if validate_only else set_one(row))
+
+    return tuple(RowOutcome(row.change_id, row.resource_id, error_of(row)) for row in statuses)
 
 
 def check_statuses(statuses: Sequence[AdStatus], states: Sequence[AdState]) -> dict[str, str]:

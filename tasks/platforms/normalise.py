@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from tasks.core.ad_changes import AdState
 from tasks.core.contracts import load_contract
 from tasks.core.errors import JobError
 from tasks.platforms.base import Account, RejectedRow
@@ -141,3 +142,31 @@ def _refuse_conflicts(table: str, frame: pl.DataFrame) -> None:
             f"{table}: the platform sent {twice.height} rows that share a grain with different values, for example {key} "
             f"differing in {', '.join(differing)}; load the day again, and tell the platform's support if it stays"
         )
+
+
+def raw_rows(table: str, rows: Iterable[Mapping[str, object]]) -> pl.DataFrame:
+    """``rows`` as a raw frame of ``table``: its columns but those that :func:`shape` adds to every row."""
+    import polars as pl
+
+    schema = load_contract(table).polars_schema()
+    added = {"platform", "account_id", "loaded_at"}
+    return pl.DataFrame(list(rows), schema={name: kind for name, kind in schema.items() if name not in added})
+
+
+def status_frame(ads: Iterable[AdState], run_date: date) -> pl.DataFrame:
+    """Raw rows of ads.ad_statuses: the ads as they stand, dated ``run_date``."""
+    return raw_rows(
+        "ads.ad_statuses",
+        (
+            {
+                "date": run_date,
+                "campaign_id": ad.campaign_id,
+                "adgroup_id": ad.adgroup_id,
+                "ad_id": ad.ad_id,
+                "ad_status": ad.status,
+                "adgroup_status": ad.adgroup_status,
+                "campaign_status": ad.campaign_status,
+            }
+            for ad in ads
+        ),
+    )

@@ -17,12 +17,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from tasks.platforms.base import Access, Account, AdStatus, CredentialField, Receipt, RowOutcome, Skeleton, SkeletonReceipt
+from tasks.platforms.base import Access, Account, AdStatus, CredentialField, Receipt, Skeleton, SkeletonReceipt
 from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.columns import Column, frame_of
 from tasks.platforms.credentials import read_credentials
 from tasks.platforms.http import Bearer, HttpFailure, JsonApi, basic
-from tasks.platforms.http_platform import Entity, HttpPlatform, check_statuses, status_of
+from tasks.platforms.http_platform import Entity, HttpPlatform, actions_of_ads, check_statuses, set_one_by_one, status_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -214,13 +214,7 @@ class RedditPlatform(HttpPlatform):
             )
             for (action, window), column in counts.items()
         ]
-        whole = {"level": "ad", "breakdown": "none", "segment_id": "all"}
-        constants = [pl.lit(value).alias(name) for name, value in whole.items()]
-        return (
-            pl.concat(parts)
-            .filter(pl.col("actions") > 0)
-            .with_columns(*constants, pl.lit(1, dtype=pl.Int64).alias("period_days"))
-        )
+        return actions_of_ads(parts)
 
     def _breakdowns(self, account: Account, start: date, end: date) -> pl.DataFrame:
         import polars as pl
@@ -240,13 +234,8 @@ class RedditPlatform(HttpPlatform):
     def set_ad_statuses(self, account_id: str, statuses: Sequence[AdStatus], *, validate_only: bool) -> Receipt:
         """See :class:`tasks.platforms.base.Platform`. The API cannot validate only: each ad is checked against what is there."""
         wrong = check_statuses(statuses, self.read_ads(account_id, sorted({s.adgroup_id for s in statuses})))
-        outcomes = []
-        for wanted in statuses:
-            error = wrong.get(wanted.change_id)
-            if error is None and not validate_only:
-                error = self._set_status(wanted)
-            outcomes.append(RowOutcome(wanted.change_id, wanted.resource_id, error))
-        return Receipt(self._api.request_id, tuple(outcomes))
+        outcomes = set_one_by_one(statuses, wrong, self._set_status, validate_only=validate_only)
+        return Receipt(self._api.request_id, outcomes)
 
     def _set_status(self, wanted: AdStatus) -> str | None:
         """None, or the platform's refusal of this one ad. What concerns every ad is raised."""

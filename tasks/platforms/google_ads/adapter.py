@@ -45,7 +45,7 @@ from tasks.platforms.google_ads.connection import connect
 from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.members import Members, members_by_budget
 from tasks.platforms.google_ads.version import API_VERSION, check_sunset
-from tasks.platforms.normalise import Shaped, shape
+from tasks.platforms.normalise import Shaped, raw_rows, shape, status_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -196,7 +196,13 @@ class GoogleAdsPlatform:
             shaped[table] = shape(table, self._budget_frame(account.account_id, run_date), account, today, loaded_at)
             windows[table] = today
             table = "ads.ad_statuses"
-            shaped[table] = shape(table, self._ad_frame(account.account_id, run_date), account, today, loaded_at)
+            shaped[table] = shape(
+                table,
+                status_frame(ads.to_states(self._rows(account.account_id, queries.ads())), run_date),
+                account,
+                today,
+                loaded_at,
+            )
             windows[table] = today
             raw = entities.entity_frame(lambda query: self._rows(account.account_id, query), self._labels, run_date)
             shaped[entities.TABLE], windows[entities.TABLE] = shape(entities.TABLE, raw, account, today, loaded_at), today
@@ -219,10 +225,8 @@ class GoogleAdsPlatform:
         return self._attributions[account_id]
 
     def _budget_frame(self, account_id: str, run_date: date) -> pl.DataFrame:
-        import polars as pl
 
         members = self._members(account_id)
-        schema = load_contract("ads.campaign_budgets").polars_schema()
         rows = []
         for row in self._rows(account_id, queries.budgets()):
             budget = row.campaign_budget
@@ -242,27 +246,7 @@ class GoogleAdsPlatform:
                     "currency_code": row.customer.currency_code,
                 }
             )
-        absent = {"platform", "account_id", "loaded_at"}
-        return pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in absent})
-
-    def _ad_frame(self, account_id: str, run_date: date) -> pl.DataFrame:
-        import polars as pl
-
-        schema = load_contract("ads.ad_statuses").polars_schema()
-        rows = [
-            {
-                "date": run_date,
-                "campaign_id": ad.campaign_id,
-                "adgroup_id": ad.adgroup_id,
-                "ad_id": ad.ad_id,
-                "ad_status": ad.status,
-                "adgroup_status": ad.adgroup_status,
-                "campaign_status": ad.campaign_status,
-            }
-            for ad in ads.to_states(self._rows(account_id, queries.ads()))
-        ]
-        absent = {"platform", "account_id", "loaded_at"}
-        return pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in absent})
+        return raw_rows("ads.campaign_budgets", rows)
 
     def _members(self, account_id: str) -> dict[str, Members]:
         return members_by_budget(self._rows(account_id, queries.MEMBERS), self._labels)
@@ -276,7 +260,6 @@ class GoogleAdsPlatform:
         windows: dict[str, tuple[date, date]],
     ) -> None:
         """Changes of the 30 days up to ``run_date``; for a run date so old that the platform kept none, leave the table alone."""
-        import polars as pl
 
         table, window = "ads.ads_change_events", (run_date - timedelta(days=CHANGE_LOG_DAYS - 1), run_date)
         midnight = datetime.combine(window[0], time())
@@ -287,12 +270,11 @@ class GoogleAdsPlatform:
                 raise
             log.warning("change log not loaded: older than the platform keeps", account=account.account_id, since=str(window[0]))
             return
-        schema = load_contract(table).polars_schema()
         zone = ZoneInfo(account.timezone)
         rows = [
             {**vars(e), "changed_fields": list(e.changed_fields), "date": e.changed_at.astimezone(zone).date()} for e in events
         ]
-        raw = pl.DataFrame(rows, schema={k: v for k, v in schema.items() if k not in ("platform", "account_id", "loaded_at")})
+        raw = raw_rows(table, rows)
         shaped[table], windows[table] = shape(table, raw, account, window, loaded_at), window
 
     def _changes(self, account_id: str, timezone: str, start: datetime, end: datetime) -> list[AccountChange]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.contracts import load_contract
 from tasks.platforms.google_ads import queries
 from tasks.platforms.google_ads.enums import enum_name, last_part
 from tasks.platforms.google_ads.reporting import Labels
+from tasks.platforms.normalise import raw_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,12 +76,7 @@ _KINDS: tuple[tuple[str, Callable[[Row], Found]], ...] = (
 
 def entity_frame(ask: Callable[[str], Iterable[Row]], labels: Labels, run_date: date) -> pl.DataFrame:
     """Raw rows of ads.ads_entities as they stand now, dated ``run_date``; ``ask`` runs a query. Names are hashed here."""
-    import polars as pl
-
-    rows = [_record(found, labels, run_date) for found in _found(ask)]
-    schema = load_contract(TABLE).polars_schema()
-    absent = {"platform", "account_id", "loaded_at"}
-    return pl.DataFrame(rows, schema={name: kind for name, kind in schema.items() if name not in absent})
+    return raw_rows(TABLE, (_record(found, labels, run_date) for found in _found(ask)))
 
 
 def _found(ask: Callable[[str], Iterable[Row]]) -> Iterator[Found]:

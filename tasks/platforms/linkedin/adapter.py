@@ -24,16 +24,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 
 from tasks.core.clock import utc_now
 from tasks.core.errors import JobError
-from tasks.platforms.base import Access, Account, AdStatus, Receipt, Reports, RowOutcome, Skeleton, SkeletonReceipt
+from tasks.platforms.base import Access, Account, AdStatus, Receipt, Reports, Skeleton, SkeletonReceipt
 from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.columns import Column, frame_of
-from tasks.platforms.http_platform import CAMPAIGNS, Entity, HttpPlatform, check_statuses, status_of
+from tasks.platforms.http_platform import (
+    CAMPAIGNS,
+    Entity,
+    HttpPlatform,
+    actions_of_ads,
+    check_statuses,
+    set_one_by_one,
+    status_of,
+)
 from tasks.platforms.linkedin.connection import CREDENTIAL_FIELDS, VERSION, Connection, account_urn, escaped, id_of
 from tasks.platforms.linkedin.lists import CREATIVES, LISTS, STATUSES, List, skeleton_fields
 
@@ -245,16 +254,7 @@ class LinkedInPlatform(HttpPlatform):
             pl.lit("inline").alias("attribution_window"),
             "actions",
         )
-        return (
-            pl.concat([counted, leads])
-            .filter(pl.col("actions") > 0)
-            .with_columns(
-                pl.lit("ad").alias("level"),
-                pl.lit("none").alias("breakdown"),
-                pl.lit("all").alias("segment_id"),
-                pl.lit(1, dtype=pl.Int64).alias("period_days"),
-            )
-        )
+        return actions_of_ads([counted, leads])
 
     def _breakdowns(self, account: Account, start: date, end: date) -> pl.DataFrame:
         """The account by country of the members; segments are ids of LinkedIn's places."""
@@ -275,13 +275,9 @@ class LinkedInPlatform(HttpPlatform):
     def set_ad_statuses(self, account_id: str, statuses: Sequence[AdStatus], *, validate_only: bool) -> Receipt:
         """See :class:`tasks.platforms.base.Platform`. The API cannot validate only: each ad is checked against what is there."""
         wrong = check_statuses(statuses, self.read_ads(account_id, sorted({s.adgroup_id for s in statuses})))
-        outcomes = []
-        for wanted in statuses:
-            error = wrong.get(wanted.change_id)
-            if error is None and not validate_only:
-                error = self._set_status(account_id, wanted)
-            outcomes.append(RowOutcome(wanted.change_id, wanted.resource_id, error))
-        return Receipt(self._connection.api.request_id, tuple(outcomes))
+        set_one = partial(self._set_status, account_id)
+        outcomes = set_one_by_one(statuses, wrong, set_one, validate_only=validate_only)
+        return Receipt(self._connection.api.request_id, outcomes)
 
     def _set_status(self, account_id: str, wanted: AdStatus) -> str | None:
         """None, or LinkedIn's refusal of this one creative. What concerns every one is raised."""

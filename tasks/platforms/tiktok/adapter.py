@@ -29,7 +29,7 @@ from tasks.platforms.calls import CallError, Kind
 from tasks.platforms.columns import frame_of
 from tasks.platforms.credentials import read_credentials
 from tasks.platforms.http import FailedCallError, HttpFailure, JsonApi
-from tasks.platforms.http_platform import REMOVED, Entity, HttpPlatform, check_statuses, status_of
+from tasks.platforms.http_platform import REMOVED, Entity, HttpPlatform, actions_of_ads, check_statuses, status_of
 from tasks.platforms.tiktok import skeleton as make
 from tasks.platforms.tiktok.failures import decode
 from tasks.platforms.tiktok.reporting import (
@@ -273,13 +273,7 @@ class TikTokPlatform(HttpPlatform):
             )
             for (action, window), (_, value) in ACTIONS.items()
         ]
-        whole = {"level": "ad", "breakdown": "none", "segment_id": "all"}
-        constants = [pl.lit(value).alias(name) for name, value in whole.items()]
-        return (
-            pl.concat(parts)
-            .filter(pl.col("actions") > 0)
-            .with_columns(*constants, pl.lit(1, dtype=pl.Int64).alias("period_days"))
-        )
+        return actions_of_ads(parts)
 
     def _breakdowns(self, account: Account, start: date, end: date) -> pl.DataFrame:
         import polars as pl

@@ -28,7 +28,7 @@ from tasks.core.errors import JobError
 from tasks.platforms.base import Access, Account, AdStatus, Receipt, RowOutcome, Skeleton, SkeletonReceipt
 from tasks.platforms.columns import Column
 from tasks.platforms.http import JsonApi
-from tasks.platforms.http_platform import REMOVED, Entity, HttpPlatform, check_statuses, status_of
+from tasks.platforms.http_platform import REMOVED, Entity, HttpPlatform, actions_of_ads, check_statuses, status_of
 from tasks.platforms.x.connection import CREDENTIAL_FIELDS, VERSION, connect, pages
 from tasks.platforms.x.stats import report
 
@@ -202,16 +202,7 @@ class XPlatform(HttpPlatform):
             )
             for (action, attribution), column in _ACTIONS.items()
         ]
-        return (
-            pl.concat(parts)
-            .filter(pl.col("actions") > 0)
-            .with_columns(
-                pl.lit("ad").alias("level"),
-                pl.lit("none").alias("breakdown"),
-                pl.lit("all").alias("segment_id"),
-                pl.lit(1, dtype=pl.Int64).alias("period_days"),
-            )
-        )
+        return actions_of_ads(parts)
 
     def _breakdowns(self, account: Account, start: date, end: date) -> pl.DataFrame:
         import polars as pl
