@@ -26,7 +26,7 @@ def _schedule(call: ast.Call) -> str:
     """`cron("0 5 * * *")` → a clock time, `after(ADS_VALIDATED)` → what it waits for."""
     value = next(keyword.value for keyword in call.keywords if keyword.arg == "schedule")
     if isinstance(value, ast.Constant) and value.value is None:
-        return "by hand, with a form"
+        return "by hand, with a form" if any(keyword.arg == "params" for keyword in call.keywords) else "by hand"
     if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
         raise ValueError(f"schedule {ast.unparse(value)!r} is neither cron(…) nor after(…)")
     if value.func.id == "after":

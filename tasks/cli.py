@@ -511,6 +511,11 @@ JOBS: dict[str, Job] = {
             "control.validation_results",
         ),
     ),
+    "check-deployment": Job(
+        "tasks.govern.check_deployment",
+        "Check that this machine or pod has what the jobs need; nothing is changed. The DAG smoke runs it after a release.",
+        reads=(_SWITCH,),
+    ),
     "run-sandbox": Job(
         "tasks.lab.run_sandbox",
         "Serve a simulated advertiser over the real Google Ads protocol on this machine.",

@@ -31,6 +31,9 @@ _DUCKDB_TYPES = {
     "TIMESTAMP": "TIMESTAMPTZ",
 }
 _BIGQUERY_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+# Back from what a warehouse calls a type; its own word where no contract has the type.
+_FROM_DUCKDB = {physical: logical for logical, physical in _DUCKDB_TYPES.items()} | {"TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
+_FROM_BIGQUERY = {physical: logical for logical, physical in _BIGQUERY_TYPES.items()}
 _TABLE_KEYS = {"description", "owner", "grain", "partition", "cluster", "freshness_hours", "fields"}
 _FIELD_KEYS = {"type", "required", "repeated", "unit", "min", "max", "enum", "pattern", "pii", "compressed", "description"}
 
@@ -74,6 +77,10 @@ class Field:
     def duckdb_type(self) -> str:
         """The DuckDB column type, e.g. ``VARCHAR[]``."""
         return _DUCKDB_TYPES[self.type] + ("[]" if self.repeated else "")
+
+    def type_name(self) -> str:
+        """The type as a contract's reader would say it, e.g. ``STRING[]`` for a list."""
+        return self.type + ("[]" if self.repeated else "")
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,17 @@ class TableContract:
             for f in self.fields
         ]
         return f'CREATE TABLE IF NOT EXISTS "{self.dataset}"."{self.table}" (\n  ' + ",\n  ".join(columns) + "\n)"
+
+
+def type_from_duckdb(physical: str) -> str:
+    """``VARCHAR[]`` → ``STRING[]``; a type that no contract has keeps DuckDB's word."""
+    scalar = physical.removesuffix("[]")
+    return _FROM_DUCKDB.get(scalar, scalar) + ("[]" if physical.endswith("[]") else "")
+
+
+def type_from_bigquery(physical: str, mode: str | None) -> str:
+    """``INTEGER``, ``REPEATED`` → ``INT64[]``; a type that no contract has keeps BigQuery's word."""
+    return _FROM_BIGQUERY.get(physical, physical) + ("[]" if mode == "REPEATED" else "")
 
 
 def _field(table: str, name: str, raw: Mapping[str, Any]) -> Field:

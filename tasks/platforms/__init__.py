@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import JobError
@@ -12,7 +13,7 @@ from tasks.platforms.base import Platform
 if TYPE_CHECKING:
     from tasks.core.settings import Settings
 
-__all__ = ["ADAPTERS", "Platform", "adapter_of", "has_credentials", "open_platform"]
+__all__ = ["ADAPTERS", "Platform", "adapter_of", "credentials_path", "has_credentials", "open_platform"]
 
 # Platform → its adapter. Adding one: a line here, its name in the contracts' enum; docs/how-to/add-a-platform.md.
 ADAPTERS = {
@@ -31,12 +32,17 @@ def open_platform(name: str, settings: Settings, *, brand_terms: Sequence[str] =
     return made
 
 
-def has_credentials(settings: Settings, name: str) -> bool:
-    """Whether credentials of platform ``name`` are stored; whether they are right only the platform knows."""
+def credentials_path(settings: Settings, name: str) -> Path:
+    """Where the credentials of platform ``name`` lie, if they are stored."""
     from tasks.platforms.credentials import credentials_file
 
     own = settings.google_ads_config if name == "google_ads" else None
-    return (own or credentials_file(settings, name)).is_file()
+    return own or credentials_file(settings, name)
+
+
+def has_credentials(settings: Settings, name: str) -> bool:
+    """Whether credentials of platform ``name`` are stored; whether they are right only the platform knows."""
+    return credentials_path(settings, name).is_file()
 
 
 def adapter_of(name: str) -> type[Any]:

@@ -64,7 +64,8 @@ def composer_bag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, D
     return _bag(tmp_path, monkeypatch)
 
 
-MANUAL = {"ads_backfill", "platform_onboard"}  # started from the UI with a form
+FORMS = {"ads_backfill", "platform_onboard"}  # started from the UI with a form
+MANUAL = FORMS | {"smoke"}  # which the release starts; it has nothing to ask
 
 
 def _jobs(dags: dict[str, DAG]) -> list[BaseOperator]:
@@ -121,7 +122,7 @@ def test_dag_policy(composer_bag: dict[str, DAG]) -> None:
         assert dag.tags, dag_id
         is_manual = "NullTimetable" in type(dag.timetable).__name__
         assert is_manual == (dag_id in MANUAL), f"{dag_id} is never started"
-        assert dag.params or not is_manual, f"{dag_id}: a DAG that is only started by hand asks with a form"
+        assert dag.params or dag_id not in FORMS, f"{dag_id}: a DAG that is only started by hand asks with a form"
         for task in dag.tasks:
             assert task.owner in {"data", "measurement", "growth"}, f"{dag_id}.{task.task_id} belongs to {task.owner!r}"
             assert task.execution_timeout or task.task_id in {"gate"}, f"{dag_id}.{task.task_id} has no timeout"
@@ -284,6 +285,21 @@ def test_a_job_that_hashes_ids_gets_the_salt(composer_bag: dict[str, DAG]) -> No
     for job in _jobs(composer_bag):
         container = job.container  # type: ignore[attr-defined]
         assert container.command not in hashing or container.access != "none", container.command
+
+
+def _kinds(jobs: list[BaseOperator]) -> list[tuple[str, str]]:
+    return [(job.container.image, job.container.access) for job in jobs]  # type: ignore[attr-defined]
+
+
+def test_the_smoke_test_has_one_pod_of_each_image_and_role_that_the_dags_use(composer_bag: dict[str, DAG]) -> None:
+    """No kind of pod is left out, none made up; each is named after its kind, says what it must hold and hands its words over."""
+    smoke = _jobs({"smoke": composer_bag["smoke"]})
+    others = _jobs({dag_id: dag for dag_id, dag in composer_bag.items() if dag_id != "smoke"})
+    assert sorted(set(_kinds(others))) == sorted(_kinds(smoke))
+    for job, (image, access) in zip(smoke, _kinds(smoke), strict=True):
+        assert (job.task_id, job.do_xcom_push, job.downstream_task_ids) == (f"{image}_{access}", True, set())
+        given = job.arguments[3:]  # type: ignore[attr-defined]  # after the command and the run date
+        assert given == ([] if access == "none" else ["--access", access]), job.task_id
 
 
 def test_loads_are_made_for_each_account_and_never_mutate(composer_bag: dict[str, DAG]) -> None:

@@ -29,6 +29,12 @@ class Warehouse(Protocol):
     def create(self, table: str) -> None:
         """Create ``table`` from its contract unless it exists; add columns that it lacks; replace a view of another text."""
 
+    def columns(self, table: str) -> dict[str, str] | None:
+        """Column → type, in the words of the contracts (``INT64``, ``STRING[]``), as they are; None if there is no such table.
+
+        Looks and makes nothing, unlike all others here.
+        """
+
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """Insert all rows; returns how many."""
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.contracts import TableContract, load_contract
+from tasks.core.contracts import TableContract, load_contract, type_from_bigquery
 from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql, with_bases
 from tasks.core.warehouse.bigquery_client import call, make_client, run
 from tasks.core.warehouse.bigquery_lease import Lease, hold
@@ -115,6 +115,18 @@ class BigQueryWarehouse:
             table.time_partitioning = bigquery.TimePartitioning(field=contract.partition)
         table.clustering_fields = list(contract.cluster) or None
         return table
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """See :class:`tasks.core.warehouse.base.Warehouse`."""
+        from google.api_core.exceptions import NotFound
+
+        contract = load_contract(table)
+        name = f"{self._client.project}.{contract.dataset}.{contract.table}"
+        try:
+            found = call(f"looking up {table}", lambda: self._client.get_table(name))
+        except NotFound:
+            return None
+        return {field.name: type_from_bigquery(field.field_type, field.mode) for field in found.schema}
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`. One load job, which is atomic."""

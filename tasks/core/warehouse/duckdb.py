@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.core.contracts import TableContract, load_contract
+from tasks.core.contracts import TableContract, load_contract, type_from_duckdb
 from tasks.core.errors import JobError, Refused
 from tasks.core.warehouse.base import Params, check_inside_partitions, conform, deletable, read_sql, with_bases
 
@@ -118,6 +118,20 @@ class DuckDBWarehouse:
         with self._writing() as connection:
             for contract in with_bases([load_contract(table)]):
                 _create(connection, contract)
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """See :class:`tasks.core.warehouse.base.Warehouse`."""
+        if not self._path.exists():
+            return None
+        contract = load_contract(table)
+        # A write-ahead file that a killed writer left can be replayed by a writer only; that changes no row.
+        with self._locked(fcntl.LOCK_EX), self._connection(read_only=self._is_clean()) as connection:
+            found = connection.execute(
+                "SELECT column_name, data_type FROM duckdb_columns() "
+                "WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
+                [contract.dataset, contract.table],
+            ).fetchall()
+        return {name: type_from_duckdb(kind) for name, kind in found} or None
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """See :class:`tasks.core.warehouse.base.Warehouse`."""

@@ -101,10 +101,16 @@ class Store:
             if not rows:
                 raise WireError(404, "notFound", f"Not found: Table {project}:{dataset}.{table}")
             resource: dict[str, Any] = json.loads(rows[0][0]) | {"numRows": str(self._count(dataset, table))}
+            if resource["type"] == "VIEW":
+                resource["schema"] = {"fields": self._view_fields(dataset, table)}
             if int(resource.get("expirationTime", "9" * 15)) < time.time() * 1000:
                 self.delete_table(project, dataset, table)
                 raise WireError(404, "notFound", f"Not found: Table {project}:{dataset}.{table}")
             return resource
+
+    def _view_fields(self, dataset: str, table: str) -> list[dict[str, Any]]:
+        described = self._do(f"DESCRIBE {_name(dataset, table)}")
+        return [_schema(row[0], result_type(str(row[1]))) for row in described]
 
     def _count(self, dataset: str, table: str) -> int:
         return int(self._do(f"SELECT COUNT(*) FROM {_name(dataset, table)}")[0][0])

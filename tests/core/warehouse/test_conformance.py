@@ -49,6 +49,23 @@ def test_a_table_nobody_wrote_yet_reads_as_empty(warehouse: Warehouse) -> None:
     assert frame.height == 0
 
 
+@pytest.mark.parametrize("table", ["ads.business_outcomes", "ads.ads_entities", "control.kill_switch"])
+def test_columns_are_as_the_contract_says_and_looking_makes_nothing(warehouse: Warehouse, table: str) -> None:
+    """None before the table is made, then each column with its type in the contracts' words, in order."""
+    assert warehouse.columns(table) is None
+    assert warehouse.columns(table) is None
+    warehouse.create(table)
+    expected = {field.name: field.type_name() for field in load_contract(table).fields}
+    assert list(expected.items()) == list((warehouse.columns(table) or {}).items())
+
+
+def test_columns_of_a_view(warehouse: Warehouse) -> None:
+    """A view has the columns of its contract, too."""
+    assert warehouse.columns("ads.ads_campaign_daily") is None
+    warehouse.create("ads.ads_campaign_daily")
+    assert list(load_contract("ads.ads_campaign_daily").columns) == list(warehouse.columns("ads.ads_campaign_daily") or {})
+
+
 def test_every_value_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
     """Text, integers, floats, booleans, days, instants with microseconds, nulls and lists keep value and type."""
     for contract_name in ("ads.business_outcomes", "ads.campaign_budgets"):
