@@ -6,16 +6,18 @@ SHELL := /usr/bin/env bash
 PY := .venv/bin/python
 AIRFLOW_PY := .venv-airflow/bin/python
 CHECKED := tasks plugins dags scripts tests
+ENVIRONMENT ?= dev
 
 # Python keeps its byte code: a job starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test test-fast lint types test-airflow bench docs format clean
+.PHONY: help setup run ui test test-fast lint types test-airflow bench docs format clean release release-dry-run
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes: APPROVE=auto|manual|timeout  DECISION=approve|reject  DAYS=3  WORLD=everywhere  SEED=7  FRESH=1"
+	@echo "  make release takes: ENVIRONMENT=dev|prod  RELEASE_ARGS='--yes --tested-by … --allow-destroy DATASET.TABLE'"
 
 setup: ## make both environments from uv.lock (skipped when done)
 	@scripts/bootstrap.sh
@@ -49,6 +51,12 @@ bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
 	$(AIRFLOW_PY) scripts/dags_readme.py
+
+release-dry-run: setup ## every step of a release with its commands; touches nothing: ENVIRONMENT=dev
+	@$(AIRFLOW_PY) scripts/release.py $(ENVIRONMENT) --dry-run $(RELEASE_ARGS)
+
+release: setup ## images → lock file → plan → apply → smoke test; safe to repeat: ENVIRONMENT=dev|prod
+	@$(AIRFLOW_PY) scripts/release.py $(ENVIRONMENT) $(RELEASE_ARGS)
 
 format: setup ## format and fix what can be fixed
 	.venv/bin/ruff format $(CHECKED)
