@@ -10,10 +10,10 @@ CHECKED := tasks plugins dags scripts tests
 # Python keeps its byte code: a job starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test test-fast lint types test-airflow bench docs format clean
+.PHONY: help setup run ui test test-fast lint types test-airflow bench terraform-check terraform-schema terraform-scan docs format clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes: APPROVE=auto|manual|timeout  DECISION=approve|reject  DAYS=3  WORLD=everywhere  SEED=7  FRESH=1"
 
@@ -45,6 +45,12 @@ types: setup ## mypy, strict
 
 bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
 	$(PY) -m tests.bench
+
+terraform-check: setup ## format, schema, variables and plan of every Terraform stack, without cloud or registry
+	$(PY) scripts/terraform_check.py
+
+terraform-schema: setup ## after a new resource type: read its schema from the pinned package
+	$(PY) scripts/terraform_schema.py
 
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
