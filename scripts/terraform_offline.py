@@ -22,6 +22,7 @@ from terraform_provider import serving
 ROOT = Path(__file__).resolve().parents[1]
 STACKS = ("platform", "release")
 ENVIRONMENTS = ("dev", "prod")
+PLAN_TEST = "tests/plan.tftest.hcl"
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,13 @@ class Terraform:
         ran = self.run("test", *arguments, folder=stack)
         events = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
         findings = [self._finding(stack, event["diagnostic"]) for event in events if event["type"] == "diagnostic"]
-        plans = [event["test_plan"] for event in events if event["type"] == "test_plan"]
+        planned = (event for event in events if event["type"] == "test_plan" and event["@testfile"] == PLAN_TEST)
+        plans = [event["test_plan"] for event in planned]
         if findings or ran.returncode or not plans:
             raise TerraformFailed(findings or [Finding(stack, 0, (ran.stderr or ran.stdout).strip() or "no plan was made")])
         return [
             {**{key: change.get(key) for key in ("address", "type", "name", "index")}, "values": change["change"]["after"]}
-            for change in plans[0]["resource_changes"]
+            for change in plans[0].get("resource_changes", [])
             if change["mode"] == "managed"
         ]
 
