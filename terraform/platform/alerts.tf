@@ -5,7 +5,8 @@ locals {
   runbooks = { for file in fileset("${local.root}/docs/runbooks", "*.md") : trimsuffix(file, ".md") => file("${local.root}/docs/runbooks/${file}") }
   dags     = toset([for file in fileset("${local.root}/dags", "*.py") : trimsuffix(file, ".py")])
 
-  urgencies = { for name, text in local.runbooks : name => regex("\\*\\*Urgency: (now|today|this week)", text)[0] }
+  # A page without an urgency is no alert's: others point at it.
+  urgencies = { for name, text in local.runbooks : name => regex("\\*\\*Urgency: (now|today|this week)", text)[0] if strcontains(text, "**Urgency: ") }
   severity  = { now = "CRITICAL", today = "ERROR", "this week" = "WARNING" }
   # A channel that wakes people is for money that moves; without one the mail has to do.
   channels = {

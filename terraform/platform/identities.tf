@@ -53,13 +53,13 @@ resource "google_storage_bucket_iam_member" "needs" {
 resource "google_artifact_registry_repository_iam_member" "needs" {
   for_each = { for grant in local.in_repository : "${grant.identity} ${grant.role}" => grant }
 
-  project    = var.project
+  project    = var.images_project
   location   = var.region
-  repository = google_artifact_registry_repository.images.name
+  repository = local.repository
   role       = each.value.role
   member     = local.member[each.value.identity]
 
-  depends_on = [google_service_account.aelp2]
+  depends_on = [google_service_account.aelp2, google_artifact_registry_repository.images]
 }
 
 # The GA4 export lies in a dataset of Google Analytics' making, perhaps in another project. An entry of its own: the *_iam_*

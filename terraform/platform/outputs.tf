@@ -10,7 +10,7 @@ output "dags_bucket" {
 
 output "repository" {
   description = "Where images are pushed to"
-  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+  value       = "${var.region}-docker.pkg.dev/${var.images_project}/${local.repository}"
 }
 
 output "release_account" {

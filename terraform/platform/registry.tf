@@ -1,7 +1,14 @@
+locals {
+  repository = "aelp2"
+}
+
+# One for all environments: what prod runs is byte for byte what dev ran, so the lock file names one place.
 resource "google_artifact_registry_repository" "images" {
+  count = var.project == var.images_project ? 1 : 0
+
   project       = var.project
   location      = var.region
-  repository_id = "aelp2"
+  repository_id = local.repository
   description   = "Images of the jobs; dags/images.lock.json names them by digest"
   format        = "DOCKER"
   labels        = local.labels
@@ -14,15 +21,14 @@ resource "google_artifact_registry_repository" "images" {
     enablement_config = "INHERITED"
   }
 
-  # A release tags what it pushes (v…); a pod of today or a rollback may need any of them, so they stay. What was pushed without a
-  # release goes after a month. Keeping wins over deleting.
+  # A release tags what it pushes with its version; a pod of today or a rollback may need any of them, so they stay. What lost its
+  # tag, or never had one, goes after a month. Keeping wins over deleting.
   cleanup_policies {
     id     = "keep-released"
     action = "KEEP"
 
     condition {
-      tag_state    = "TAGGED"
-      tag_prefixes = ["v"]
+      tag_state = "TAGGED"
     }
   }
   cleanup_policies {

@@ -43,6 +43,11 @@ variable "cost_center" {
   }
 }
 
+variable "images_project" {
+  description = "Project whose registry holds the images of all environments; the same in each tfvars file, prod's as a rule"
+  type        = string
+}
+
 variable "runner" {
   description = "composer: pods in Composer's own cluster, all with the environment's account. gke: pods in an own cluster, an account each role"
   type        = string

@@ -3,6 +3,7 @@ region            = "europe-west1"
 environment       = "dev"
 bigquery_location = "EU"
 cost_center       = "growth"
+images_project    = "my-company-aelp2-prod"
 
 runner           = "composer"
 gke_project      = ""

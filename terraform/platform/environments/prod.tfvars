@@ -3,6 +3,7 @@ region            = "europe-west1"
 environment       = "prod"
 bigquery_location = "EU"
 cost_center       = "growth"
+images_project    = "my-company-aelp2-prod"
 
 runner           = "gke"
 gke_project      = "my-company-aelp2-prod-pods"
