@@ -11,10 +11,10 @@ ENVIRONMENT ?= dev
 # Python keeps its byte code: a job starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test test-fast lint types test-airflow bench docs format clean release release-dry-run
+.PHONY: help setup run ui test test-fast lint types test-airflow bench terraform-check terraform-schema terraform-scan docs format clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes: APPROVE=auto|manual|timeout  DECISION=approve|reject  DAYS=3  WORLD=everywhere  SEED=7  FRESH=1"
 	@echo "  make release takes: ENVIRONMENT=dev|prod  RELEASE_ARGS='--yes --tested-by … --allow-destroy DATASET.TABLE'"
@@ -48,9 +48,17 @@ types: setup ## mypy, strict
 bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
 	$(PY) -m tests.bench
 
+terraform-check: setup ## format, schema, variables and plan of every Terraform stack, without cloud or registry
+	$(PY) scripts/terraform_check.py
+
+terraform-schema: setup ## after a new resource type: read its schema from the pinned package
+	$(PY) scripts/terraform_schema.py
+
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
 	$(AIRFLOW_PY) scripts/dags_readme.py
+
+.PHONY: release release-dry-run
 
 release-dry-run: setup ## every step of a release with its commands; touches nothing: ENVIRONMENT=dev
 	@$(AIRFLOW_PY) scripts/release.py $(ENVIRONMENT) --dry-run $(RELEASE_ARGS)

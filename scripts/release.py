@@ -14,6 +14,7 @@ import fcntl
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Release:
         self.images = release_source.images_of_dags(root)
         self.version = release_source.version_of(root)
         self.place: Target = release_source.target(root, options.environment)
+        # The registry lets no tag move, so each attempt has its own; DAGs go by digest and never see it.
+        self.tag = f"{self.version}-{datetime.now(UTC):%Y%m%d%H%M%S}"
         self._state_file = root / ".local" / "release" / "state.json"
         self._plan = root / ".local" / "release" / f"{options.environment}.tfplan"
 
@@ -104,7 +107,7 @@ class Release:
         if left:
             self._log_in()
         for image in left:
-            reference = f"{self.place.registry}/{image}:{self.version}"
+            reference = f"{self.place.registry}/{image}:{self.tag}"
             flags = ("--build-arg", "FLAGS=1") if self.flags else ()
             label = f"org.opencontainers.image.version={self.version}"
             made = ("--build-arg", f"EXTRA={image}", *flags, "--label", label, "--tag", reference)

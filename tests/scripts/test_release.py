@@ -90,11 +90,12 @@ def test_the_commands_are_those_that_the_tools_take(root: Path, fakes: Fakes, ai
     assert run("--yes") == 0
     by_word = dict(zip(words(fakes.calls()), fakes.calls(), strict=True))
     build = by_word["podman build"]
+    tag = by_word["podman push"][-1]
+    assert re.fullmatch(rf"{REGISTRY}/report:1\.2\.3-\d{{14}}", tag), "the registry lets no tag move: a second attempt has its own"
     assert build[1:] == [
         *("build", "--file", "images/Dockerfile", "--build-arg", "EXTRA=report"),
-        *("--label", "org.opencontainers.image.version=1.2.3", "--tag", f"{REGISTRY}/report:1.2.3", "."),
+        *("--label", "org.opencontainers.image.version=1.2.3", "--tag", tag, "."),
     ]
-    assert by_word["podman push"][-1] == f"{REGISTRY}/report:1.2.3"
     assert by_word["podman login"][1:] == [
         *("login", "--username", "oauth2accesstoken", "--password-stdin", "europe-west1-docker.pkg.dev")
     ]
@@ -176,7 +177,7 @@ def test_a_push_that_failed_is_where_the_next_one_begins(
     root: Path, fakes: Fakes, airflow: Airflow, run: Release, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Images pushed before it are not built again, no half lock is written, and the tests do not run twice."""
-    fakes.behave(fail={f"{REGISTRY}/learn:1.2.3": "registry: 503"})
+    fakes.behave(fail={f"{REGISTRY}/learn:1.2.3-": "registry: 503"})
     assert run("--yes") == 1
     error = capfd.readouterr().err
     assert "podman build --file images/Dockerfile --build-arg EXTRA=learn" in error
@@ -314,9 +315,8 @@ def test_a_plan_that_destroys_a_table_is_refused(
     root: Path, fakes: Fakes, airflow: Airflow, run: Release, capfd: pytest.CaptureFixture[str], actions: list[str], word: str
 ) -> None:
     """Replacing counts: the new table is empty. With its name on the command line it may go; a name of another does not help."""
-    fakes.behave(
-        plan={"resource_changes": [table_change("control.approvals", actions), table_change("ads.ads_accounts", ["update"])]}
-    )
+    changes = [table_change("control.approvals", actions), table_change("ads.ads_accounts", ["update"])]
+    fakes.behave(plan={"resource_changes": changes})
     assert run("--yes") == 1
     error = capfd.readouterr().err
     assert f"destroy what holds rows: control.approvals ({word})" in error
@@ -422,7 +422,7 @@ def test_a_dry_run_needs_no_tools_and_touches_nothing(root: Path, tmp_path: Path
         "$ gcloud auth print-access-token",
         "$ podman login --username oauth2accesstoken --password-stdin europe-west1-docker.pkg.dev",
         *(f"--build-arg EXTRA={image}" for image in IMAGES),
-        f"{REGISTRY}/mmm:1.2.3",
+        f"{REGISTRY}/mmm:1.2.3-",
         "$ git commit --quiet --message 'Images of 1.2.3'",
         "$ terraform -chdir=terraform/release init",
         "$ terraform -chdir=terraform/release plan",
@@ -450,15 +450,21 @@ def test_a_dry_run_shows_the_commands_that_the_release_runs(
 ) -> None:
     """Line for line the same: what was promised is what is done."""
     assert run("--dry-run") == 0
-    promised = [line for line in capfd.readouterr().out.splitlines() if line.startswith("$ ")]
+    promised = _shown(capfd)
     assert fakes.calls() == []
     assert run("--yes") == 0
-    done = [line for line in capfd.readouterr().out.splitlines() if line.startswith("$ ")]
+    done = _shown(capfd)
     airflow_only = ("$ gcloud composer", "$ gcloud auth")  # a dry run has no Airflow to ask
     assert [line for line in promised if not line.startswith(airflow_only)] == [
         line for line in done if not line.startswith(airflow_only)
     ]
     assert len(promised) > 15
+
+
+def _shown(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The command lines on the terminal, each attempt's own tag made alike."""
+    text = re.sub(r"1\.2\.3-\d{14}", "1.2.3-NOW", capfd.readouterr().out)
+    return [line for line in text.splitlines() if line.startswith("$ ")]
 
 
 # --- choices

@@ -1,0 +1,3 @@
+project     = "my-company-aelp2-dev"
+region      = "europe-west1"
+environment = "dev"

@@ -1,0 +1,3 @@
+project     = "my-company-aelp2-prod"
+region      = "europe-west1"
+environment = "prod"

@@ -1,0 +1,5 @@
+mock_provider "google" {}
+
+run "plan" {
+  command = plan
+}
