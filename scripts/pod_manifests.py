@@ -43,6 +43,7 @@ _XCOMS = {
     ("request_approval", "return_value"): {"sets": [{"change_set_id": "set-a", "sha256": "a" * 64}]},
     ("review", "answer"): {"chosen_options": ["Approve"], "responded_by_user": {"id": "2", "name": "approver"}},
 }
+_MEANT_EMPTY = {"emptyDir"}
 _KUBE_CONFIG = """
 apiVersion: v1
 kind: Config
@@ -154,8 +155,22 @@ def pods(
             _without_a_cluster(operator, folder)
             pod = operator.build_pod_request_obj(context)
             pod.metadata.name = re.sub(r"-[a-z0-9]{8}$", "-snapshot", pod.metadata.name)  # else another one each time
-            found[dag_id, operator.task_id] = ApiClient().sanitize_for_serialization(pod)
+            found[dag_id, operator.task_id] = _pruned(ApiClient().sanitize_for_serialization(pod))
     return found
+
+
+def _pruned(value: Any) -> Any:
+    """Without empty lists and mappings, which say nothing to Kubernetes."""
+    if isinstance(value, dict):
+        return {key: kept for key, one in value.items() if (kept := _pruned(one)) not in ([], {}) or key in _MEANT_EMPTY}
+    return [_pruned(one) for one in value] if isinstance(value, list) else value
+
+
+def _plain_dumper() -> Any:
+    """YAML without anchors: each manifest stands for itself."""
+    import yaml
+
+    return type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
 
 
 def pages(runner: str) -> dict[Path, str]:
@@ -164,7 +179,7 @@ def pages(runner: str) -> dict[Path, str]:
 
     streams: dict[Path, list[str]] = {}
     for (dag_id, task_id), pod in pods(runner).items():
-        text = yaml.safe_dump(pod, sort_keys=True, width=120)
+        text = yaml.dump(pod, Dumper=_plain_dumper(), sort_keys=True, width=140, default_flow_style=None)
         streams.setdefault(TARGET / runner / f"{dag_id}.yaml", []).append(f"--- # {dag_id}.{task_id}\n{text}")
     return {file: "".join(texts) for file, texts in streams.items()}
 
