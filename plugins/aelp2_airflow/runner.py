@@ -42,8 +42,7 @@ def is_local() -> bool:
 
 def gke_cluster() -> Cluster:
     """The cluster that AELP2_GKE_PROJECT, AELP2_GKE_LOCATION and AELP2_GKE_CLUSTER name."""
-    names = {field: f"AELP2_GKE_{field}" for field in ("PROJECT", "LOCATION", "CLUSTER")}
-    values = {field: os.environ.get(name, "") for field, name in names.items()}
-    if missing := [names[field] for field, value in values.items() if not value]:
+    names = ("AELP2_GKE_PROJECT", "AELP2_GKE_LOCATION", "AELP2_GKE_CLUSTER")
+    if missing := [name for name in names if not os.environ.get(name)]:
         raise RunnerError(f"AELP2_RUNNER=gke also needs {', '.join(missing)}: where the cluster is")
-    return Cluster(values["PROJECT"], values["LOCATION"], values["CLUSTER"])
+    return Cluster(*(os.environ[name] for name in names))
