@@ -39,7 +39,7 @@ OTHER_VARIABLES = {
     "AELP2_NOW": "the instant that stamps (`_at`) are taken from, ISO 8601 with offset, for simulated days; unset: the clock",
     "AELP2_PARSE_ONLY": "1: `aelp2` parses its arguments and runs nothing; the DAG tests prove the arguments of each pod so",
     "AELP2_RESPONSE_TIMEOUT_S": "local runner: seconds until an unanswered approval expires",
-    "AELP2_RUNNER": "`local`: tasks are processes of this machine; `composer` or unset: pods in Composer's own cluster; `gke`: in another",
+    "AELP2_RUNNER": "`local`: a process of this machine; `composer` or unset: a pod in Composer's cluster; `gke`: in another",
     "AELP2_SERVER_EVENTS_COLUMNS": "ingest-events: OURS=THEIRS pairs separated by spaces, as --column takes them",
     "AELP2_SERVER_EVENTS_SOURCE": "ingest-events: name of the system that reports the events; unset: server",
     "AELP2_WORK_DIR": "local runner: working directory of the jobs",
