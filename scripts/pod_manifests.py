@@ -44,7 +44,7 @@ _XCOMS = {
     ("review", "answer"): {"chosen_options": ["Approve"], "responded_by_user": {"id": "2", "name": "approver"}},
 }
 _MEANT_EMPTY = {"emptyDir"}
-_KUBE_CONFIG = """
+KUBE_CONFIG = """
 apiVersion: v1
 kind: Config
 current-context: nowhere
@@ -62,7 +62,7 @@ def _airflow(runner: str, images: dict[str, str], dag_ids: list[str]) -> Iterato
         for dag_id in dag_ids:
             (folder / f"{dag_id}.py").write_bytes((ROOT / "dags" / f"{dag_id}.py").read_bytes())
         (folder / "images.lock.json").write_text(json.dumps(images), encoding="utf-8")
-        (folder / "kube_config").write_text(_KUBE_CONFIG, encoding="utf-8")
+        (folder / "kube_config").write_text(KUBE_CONFIG, encoding="utf-8")
         before = dict(os.environ)
         os.environ |= {
             "AELP2_RUNNER": runner,
@@ -130,7 +130,7 @@ def _macros() -> Any:
     return macros
 
 
-def _without_a_cluster(operator: Any, folder: Path) -> None:
+def without_a_cluster(operator: Any, folder: Path) -> None:
     """Give the operator what it would ask Google or the disk of a Composer worker for."""
     if hasattr(operator, "cluster_name"):
         from google.oauth2.credentials import Credentials
@@ -152,7 +152,7 @@ def pods(
         for dag_id, operator in _operators(folder):
             context = _context(dag_id, operator)
             operator.render_template_fields(context)
-            _without_a_cluster(operator, folder)
+            without_a_cluster(operator, folder)
             pod = operator.build_pod_request_obj(context)
             pod.metadata.name = re.sub(r"-[a-z0-9]{8}$", "-snapshot", pod.metadata.name)  # else another one each time
             found[dag_id, operator.task_id] = _pruned(ApiClient().sanitize_for_serialization(pod))
