@@ -27,12 +27,12 @@ ui: setup ## keep sandbox and Airflow up after a run, until Ctrl-C
 	@$(AIRFLOW_PY) scripts/run_loop.py --ui
 
 test: lint types ## everything: lint, types, all tests
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins
-	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins --ignore=tests/pods
+	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins tests/pods
 
 test-fast: lint types ## lint, types, unit tests: under three minutes
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/dags --ignore=tests/plugins
-	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/dags --ignore=tests/plugins --ignore=tests/pods
+	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins tests/pods
 
 lint: setup ## ruff, import rules, generated pages
 	.venv/bin/ruff format --check --quiet $(CHECKED)
@@ -49,6 +49,7 @@ bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
 	$(AIRFLOW_PY) scripts/dags_readme.py
+	$(AIRFLOW_PY) scripts/pod_manifests.py --write
 
 format: setup ## format and fix what can be fixed
 	.venv/bin/ruff format $(CHECKED)
