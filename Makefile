@@ -29,12 +29,12 @@ ui: setup ## keep sandbox and Airflow up after a run, until Ctrl-C
 	@$(AIRFLOW_PY) scripts/run_loop.py --ui
 
 test: lint types ## everything: lint, types, all tests
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins
-	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins --ignore=tests/pods
+	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins tests/pods
 
 test-fast: lint types ## lint, types, unit tests: under three minutes
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/dags --ignore=tests/plugins
-	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/dags --ignore=tests/plugins --ignore=tests/pods
+	$(AIRFLOW_PY) -m pytest -q -m "not slow" tests/dags tests/plugins tests/pods
 
 lint: setup ## ruff, import rules, generated pages
 	.venv/bin/ruff format --check --quiet $(CHECKED)
@@ -57,6 +57,7 @@ terraform-schema: setup ## after a new resource type: read its schema from the p
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
 	$(AIRFLOW_PY) scripts/dags_readme.py
+	$(AIRFLOW_PY) scripts/pod_manifests.py --write
 
 .PHONY: release release-dry-run
 

@@ -106,11 +106,12 @@ class Release:
         left = [image for image in self.images if image not in pushed]
         if left:
             self._log_in()
+        commit = self.programs.quietly("git", "rev-parse", "HEAD")
         for image in left:
             reference = f"{self.place.registry}/{image}:{self.tag}"
             flags = ("--build-arg", "FLAGS=1") if self.flags else ()
-            label = f"org.opencontainers.image.version={self.version}"
-            made = ("--build-arg", f"EXTRA={image}", *flags, "--label", label, "--tag", reference)
+            come_from = ("--build-arg", f"VERSION={self.version}", "--build-arg", f"REVISION={commit}")
+            made = ("--build-arg", f"EXTRA={image}", *flags, *come_from, "--tag", reference)
             self.programs.run(self.builder, "build", "--file", "images/Dockerfile", *made, ".")
             digest = self._push(image, reference)
             if not self.dry:

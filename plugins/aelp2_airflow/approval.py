@@ -16,8 +16,8 @@ from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from aelp2_airflow.defaults import is_local
 from aelp2_airflow.pods import pod
+from aelp2_airflow.runner import is_local
 
 MARKER = "approved"
 _REQUEST = "ti.xcom_pull(task_ids='request_approval')"

@@ -16,7 +16,7 @@ SIZES: dict[str, dict[str, str]] = {
     "l": {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "4Gi"},
 }
 # Who the pod is, and the Kubernetes Secret it mounts. Only a mutating pod holds credentials that can mutate.
-SERVICE_ACCOUNTS: dict[str, str] = {"none": "aelp2-jobs", "salt": "aelp2-jobs", "read": "aelp2-read", "mutate": "aelp2-mutate"}
+ROLES: dict[str, str] = {"none": "modeller", "salt": "modeller", "read": "reader", "mutate": "mutator"}
 SECRETS: dict[str, str | None] = {
     "none": None,
     "salt": "aelp2-name-salt",
@@ -59,6 +59,11 @@ class Container:
         for name, value, allowed in (("size", self.size, SIZES), ("access", self.access, SECRETS)):
             if value not in allowed:
                 raise ContainerError(f"{self.command}: {name}={value!r} is not one of {', '.join(allowed)}")
+
+    @property
+    def role(self) -> str:
+        """Who the pod is: `modeller`, `reader` or `mutator`."""
+        return ROLES[self.access]
 
     @property
     def mutates(self) -> bool:

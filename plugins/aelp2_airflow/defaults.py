@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,9 @@ from functools import partial
 from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
+
+from aelp2_airflow.failure_kinds import FIRST_STEP, of_exception
+from aelp2_airflow.runner import is_local
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IF_IT_FAILS = re.compile(r"\*\*If it fails\*\*\s+(.+?)(?:\n\s*\n|\Z)", re.DOTALL)
@@ -37,11 +39,6 @@ class Urgency(StrEnum):
     THIS_WEEK = "this week: yesterday's result stays in use"
 
 
-def is_local() -> bool:
-    """True on a developer's machine, where jobs run as processes; everywhere else they are pods."""
-    return os.environ.get("AELP2_RUNNER") == "local"
-
-
 def cron(expression: str) -> CronTriggerTimetable | None:
     """Runs at ``expression`` (UTC), with the moment of the run as logical date.
 
@@ -59,10 +56,13 @@ def after(*assets: Asset) -> list[Asset] | None:
 def alert(context: Mapping[str, Any], urgency: Urgency) -> None:
     """Log one JSON line that a log-based alert can match on `aelp2_alert` and a person can act on."""
     task = context["task"]
+    kind = of_exception(context.get("exception"))
     found = IF_IT_FAILS.search(context["dag"].doc_md or "")
     line = {
         "aelp2_alert": "task_failed",
         "urgency": str(urgency),
+        "kind": str(kind),
+        "first_step": FIRST_STEP[kind],
         "owner": task.owner,
         "dag_id": context["dag"].dag_id,
         "task_id": task.task_id,

@@ -1,6 +1,8 @@
 """What the exit code of a job means for its task. The codes are those of `aelp2 --help`."""
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
+from aelp2_airflow.failure_kinds import Failure, error, of_exit_code
 
 NOTHING_TO_DO = 99
 MEANING = {
@@ -19,7 +21,7 @@ FINAL = frozenset({2, 3, 4})
 
 def failure(command: str, code: int) -> AirflowException:
     """The exception that gives the task the state that belongs to exit code ``code`` of ``aelp2 command``."""
-    message = f"aelp2 {command} ended with exit code {code} ({MEANING.get(code, 'unexpected')}); its own words are above"
+    why = f"ended with exit code {code} ({MEANING.get(code, 'unexpected')}); its own words are above"
     if code == NOTHING_TO_DO:
-        return AirflowSkipException(message)
-    return AirflowFailException(message) if code in FINAL else AirflowException(message)
+        return AirflowSkipException(f"aelp2 {command} {why}")
+    return error(command, Failure(of_exit_code(code), why, final=code in FINAL))

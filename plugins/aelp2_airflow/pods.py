@@ -6,7 +6,7 @@ from typing import Any
 from airflow.sdk import Asset, BaseOperator
 
 from aelp2_airflow.containers import Access, Container, Size
-from aelp2_airflow.defaults import is_local
+from aelp2_airflow.runner import Runner, runner
 from aelp2_airflow.templates import MACROS, RUN_DATE
 
 
@@ -19,15 +19,20 @@ def _stamp_assets(context: Any, _result: Any = None) -> None:
 
 
 def _operator() -> type[Any]:
-    """What runs a job here."""
-    if is_local():
-        from aelp2_airflow.local_job import LocalJobOperator
+    """What runs a job here. Imported only where it is used: the clients of clusters cost seconds."""
+    match runner():
+        case Runner.LOCAL:
+            from aelp2_airflow.local_job import LocalJobOperator
 
-        return LocalJobOperator
-    # Imported here: the Kubernetes client costs seconds, and a developer's machine never needs it.
-    from aelp2_airflow.cluster_job import JobPodOperator
+            return LocalJobOperator
+        case Runner.COMPOSER:
+            from aelp2_airflow.cluster_job import JobPodOperator
 
-    return JobPodOperator
+            return JobPodOperator
+        case Runner.GKE:
+            from aelp2_airflow.gke_job import GkeJobPodOperator
+
+            return GkeJobPodOperator
 
 
 def pod(
@@ -43,7 +48,7 @@ def pod(
     task_id: str | None = None,
     **kwargs: Any,
 ) -> BaseOperator:
-    """A task that runs ``aelp2 command --run-date <the run's day> args``: a pod on Composer, a process on a developer's machine.
+    """A task that runs ``aelp2 command --run-date <the run's day> args``: a pod in a cluster, a process on a developer's machine.
 
     ``access`` is what it may do at the ad platforms. A task that may mutate is never retried by Airflow and waits for the one
     slot of the pool `mutations`; every other task keeps the retries of its DAG. ``xcom`` lets the job hand a small JSON

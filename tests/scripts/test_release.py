@@ -94,7 +94,7 @@ def test_the_commands_are_those_that_the_tools_take(root: Path, fakes: Fakes, ai
     assert re.fullmatch(rf"{REGISTRY}/report:1\.2\.3-\d{{14}}", tag), "the registry lets no tag move: a second attempt has its own"
     assert build[1:] == [
         *("build", "--file", "images/Dockerfile", "--build-arg", "EXTRA=report"),
-        *("--label", "org.opencontainers.image.version=1.2.3", "--tag", tag, "."),
+        *("--build-arg", "VERSION=1.2.3", "--build-arg", f"REVISION={git(root, 'rev-parse', 'HEAD~1')}", "--tag", tag, "."),
     ]
     assert by_word["podman login"][1:] == [
         *("login", "--username", "oauth2accesstoken", "--password-stdin", "europe-west1-docker.pkg.dev")
