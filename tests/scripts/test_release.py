@@ -91,7 +91,9 @@ def test_the_commands_are_those_that_the_tools_take(root: Path, fakes: Fakes, ai
     by_word = dict(zip(words(fakes.calls()), fakes.calls(), strict=True))
     build = by_word["podman build"]
     tag = by_word["podman push"][-1]
-    assert re.fullmatch(rf"{REGISTRY}/report:1\.2\.3-\d{{14}}", tag), "the registry lets no tag move: a second attempt has its own"
+    assert re.fullmatch(rf"{REGISTRY}/report:1\.2\.3-\d{{14}}", tag), (
+        "the registry lets no tag move: a second attempt has its own"
+    )
     assert build[1:] == [
         *("build", "--file", "images/Dockerfile", "--build-arg", "EXTRA=report"),
         *("--build-arg", "VERSION=1.2.3", "--build-arg", f"REVISION={git(root, 'rev-parse', 'HEAD~1')}", "--tag", tag, "."),
