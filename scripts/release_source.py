@@ -14,8 +14,7 @@ from release_tools import Programs, ReleaseError
 LOCK = "dags/images.lock.json"  # image name → reference by digest; plugins/aelp2_airflow/containers.py reads it
 BUILT = "images/built.json"  # which source, version and registry the lock is of
 # What the Dockerfile can see. A change of anything else leaves the images as they are.
-_IN_IMAGES = ("images", ".dockerignore", "pyproject.toml", "uv.lock", "README.md", "tasks", "include")
-_NOT_IN_IMAGES = (BUILT, "images/README.md")
+_IN_IMAGES = ("images/Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md", "tasks", "include")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ASSIGNMENT = re.compile(r'^\s*([a-z][a-z0-9_]*)\s*=\s*"([^"]*)"\s*(?:#.*)?$', re.MULTILINE)
 
@@ -96,7 +95,7 @@ def _tree(programs: Programs, *, paths: Iterable[str] = (), without: Iterable[st
 
 def source_sha(programs: Programs, *, flags: bool) -> str:
     """What the images are made of; two commits with the same value need no other images."""
-    files = _tree(programs, paths=_IN_IMAGES, without=_NOT_IN_IMAGES)
+    files = _tree(programs, paths=_IN_IMAGES)
     return hashlib.sha256(f"{files} flags={flags}".encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 REMEDIES = {
     "git": "install git",
     "make": "install make",
-    "podman": "install podman (Debian: apt-get install podman), or docker",
+    "podman": "install podman (docs/deploy.md has the line for Debian), or docker",
     "terraform": "install Terraform 1.9 or newer: https://developer.hashicorp.com/terraform/install",
     "gcloud": "install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install, then `gcloud auth login`",
 }
