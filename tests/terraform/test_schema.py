@@ -88,7 +88,7 @@ FOREIGN_KEY = """  table_constraints {
         referencing_column = "b"
       }
     }
-"""
+  }"""
 MISTAKES = {
     "a wrong argument": (
         'table_id   = "example"',
