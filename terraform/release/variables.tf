@@ -12,3 +12,18 @@ variable "environment" {
   description = "dev or prod: the name of the tfvars file."
   type        = string
 }
+
+variable "bigquery_location" {
+  description = "Where the datasets lie, for example EU; the jobs' setting AELP2_BIGQUERY_LOCATION says the same."
+  type        = string
+}
+
+variable "composer_environment" {
+  description = "Name of the Composer environment, which stack platform makes."
+  type        = string
+}
+
+variable "dashboard_readers" {
+  description = "Who may read dataset dashboard, for example group:growth@my-company.example."
+  type        = set(string)
+}

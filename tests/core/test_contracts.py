@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from pandera.errors import SchemaError, SchemaErrors
 from tasks.cli import IDENTIFIED_TABLES, JOBS
 from tasks.core.contracts import TableContract, all_contracts, load_contract, parse_contract
 from tasks.core.errors import JobError
+from tasks.core.released import as_released, incompatible_changes, released
 from tasks.core.settings import HTTP_PLATFORMS
 
 NAME = "ads.example"
@@ -389,7 +391,8 @@ def test_views_are_listed_only_where_they_are_asked_for() -> None:
     views = {contract.name for contract in all_contracts(views=True)} - {contract.name for contract in all_contracts()}
     platforms = load_contract("ads.ads_accounts").fields[0].enum
     named = {f"ads.{platform}_{kind}_daily" for platform in platforms for kind in ("campaign", "ad")}
-    assert views == named | {"ads.ads_campaign_daily", "ads.business_spend_daily"}
+    shown = {f"dashboard.{name}" for name in ("budget_changes", "spend_daily", "success_metrics_daily")}
+    assert views == named | shown | {"ads.ads_campaign_daily", "ads.business_spend_daily"}
     assert all(load_contract(name).view for name in views)
 
 
@@ -400,3 +403,53 @@ def test_each_contract_that_names_ad_platforms_names_all_of_them() -> None:
     named = {name: found for name, found in enums.items() if found}
     assert len(named) > 10
     assert {name: sorted(ads - found) for name, found in named.items() if found != ads} == {}
+
+
+# --- what is out already
+
+
+def test_a_table_that_is_out_gets_new_columns_and_nothing_else() -> None:
+    """No contract takes from a table what the last release gave it: BigQuery cannot, and Terraform would have to make it anew."""
+    assert incompatible_changes(released(), as_released(all_contracts())) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda yaml: yaml["fields"].pop("clicks"), "ads.example.clicks is gone; make a new table ads.example_v2"),
+        (
+            lambda yaml: yaml["fields"]["clicks"].update(type="FLOAT64"),
+            "ads.example.clicks was INTEGER REQUIRED and is FLOAT REQUIRED; make a new table ads.example_v2",
+        ),
+        (
+            lambda yaml: yaml["fields"]["share"].update(required=True),
+            "ads.example.share was FLOAT NULLABLE and is FLOAT REQUIRED; make a new table ads.example_v2",
+        ),
+        (
+            lambda yaml: yaml["fields"].update(views={"type": "INT64", "required": True, "description": "Views."}),
+            "ads.example.views is new and required; BigQuery adds nullable columns only: leave `required` out",
+        ),
+        (lambda yaml: yaml.pop("partition"), "ads.example: partition was date and is None; make a new table ads.example_v2"),
+        (
+            lambda yaml: yaml.update(grain=["account_id"]),
+            "ads.example: grain was ['account_id', 'date'] and is ['account_id']; make a new table ads.example_v2",
+        ),
+    ],
+)
+def test_a_change_that_a_table_cannot_take_is_named(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    """A lost column, another type or mode, a required new column, another partition or grain."""
+    changed = raw()
+    change(changed)
+    assert incompatible_changes(as_released([example()]), as_released([parse_contract(NAME, changed)])) == [message]
+
+
+def test_an_optional_column_may_be_added_one_may_become_optional_and_a_table_may_come() -> None:
+    """None of it touches what is there; a table that goes does."""
+    changed = raw()
+    changed["fields"]["clicks"]["required"] = False
+    changed["fields"]["views"] = {"type": "INT64", "description": "Views."}
+    before, now = as_released([example()]), as_released([parse_contract(NAME, changed)])
+    assert incompatible_changes(before, now) == incompatible_changes({}, now) == []
+    assert incompatible_changes(before, {}) == [
+        "ads.example is gone; its rows would be: keep the contract, or take the table out of released.json knowingly"
+    ]

@@ -1,3 +1,6 @@
-project     = "my-company-aelp2-dev"
-region      = "europe-west1"
-environment = "dev"
+project              = "my-company-aelp2-dev"
+environment          = "dev"
+region               = "europe-west1"
+bigquery_location    = "EU"
+composer_environment = "aelp2"
+dashboard_readers    = ["group:growth@my-company.example"]

@@ -1,3 +1,6 @@
-project     = "my-company-aelp2-prod"
-region      = "europe-west1"
-environment = "prod"
+project              = "my-company-aelp2-prod"
+environment          = "prod"
+region               = "europe-west1"
+bigquery_location    = "EU"
+composer_environment = "aelp2"
+dashboard_readers    = ["group:growth@my-company.example"]
