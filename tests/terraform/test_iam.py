@@ -202,9 +202,10 @@ def test_no_file_grants_a_role_of_its_own() -> None:
         ("release.tf", "roles/iam.serviceAccountTokenCreator"),
         ("release.tf", "roles/iam.workloadIdentityUser"),
         ("dashboard.tf", "roles/bigquery.dataViewer"),
-        ("personal_data.tf", "roles/datacatalog.categoryFineGrainedReader"),
+        ("grants.tf", "roles/datacatalog.categoryFineGrainedReader"),
         ("grants.tf", "roles/bigquery.dataEditor"),
         ("grants.tf", "roles/bigquery.dataViewer"),
+        ("grants.tf", "roles/bigquery.metadataViewer"),
     }
 
 
