@@ -4,7 +4,7 @@ locals {
   needs = yamldecode(file("${path.module}/../platform/needs.yaml")).accounts
   roles = { for name, need in local.needs : name => need if can(need.access) }
   # Pods of every role are the environment's account, unless they run in a cluster of our own.
-  account = { for name, need in local.roles : name => "${(var.runner == "gke" ? need : local.needs.composer).account}@${var.project}.iam.gserviceaccount.com" }
+  account = { for name, need in local.roles : name => "${var.runner == "gke" ? need.account : local.needs.composer.account}@${var.project}.iam.gserviceaccount.com" }
 
   asked = flatten([for name, need in local.roles : [
     for dataset, grant in need.datasets : { account = local.account[name], dataset = dataset, role = grant.role, personal = try(grant.personal, false) }
