@@ -16,23 +16,23 @@ locals {
   }
 
   # The line that aelp2_airflow.defaults.alert logs. Composer may pass it on as text, as the message of a structured entry, or
-  # taken apart; \W+ stands for the quotes between key and value in each writing. No log is named: the callback of a task that
-  # was killed runs in another component than the task.
+  # taken apart; `between` stands for what is between a key and its value in each writing (": " with or without backslashes). No
+  # log is named: the callback of a task that was killed runs in another component than the task.
   of_environment = "resource.type=\"cloud_composer_environment\" AND resource.labels.environment_name=\"${google_composer_environment.aelp2.name}\""
+  between        = "[^a-z_ ]+ ?[^a-z_ ]+"
   alert_texts    = ["textPayload", "jsonPayload.message", "jsonPayload.event"]
+  alert_keys     = merge({ for dag in local.dags : dag => "dag_id" }, { image_pull = "kind" })
   alert_line = {
-    for name, pattern in merge(
-      { for dag in local.dags : dag => "dag_id\\W+${dag}\\W" },
-      { image_pull = "kind\\W+image_pull\\W" }
-      ) : name => join(" ", [
-        local.of_environment, "AND (",
-        join(" OR ", concat(
-          [for field in local.alert_texts : "(${field}=~\"aelp2_alert\\W+task_failed\" AND ${field}=~\"${pattern}\")"],
-          ["(jsonPayload.aelp2_alert=\"task_failed\" AND jsonPayload.${split("\\", pattern)[0]}=\"${name}\")"]
-        )),
-        ")"
+    for value, key in local.alert_keys : value => join(" ", [
+      local.of_environment, "AND (",
+      join(" OR ", concat(
+        [for field in local.alert_texts : "(${field}=~\"aelp2_alert${local.between}task_failed\" AND ${field}=~\"${key}${local.between}${value}[^a-z0-9_]\")"],
+        ["(jsonPayload.aelp2_alert=\"task_failed\" AND jsonPayload.${key}=\"${value}\")"]
+      )),
+      ")"
     ])
   }
+  alert_labels = { for label in ["dag_id", "task_id", "kind"] : label => "REGEXP_EXTRACT(textPayload, \"${label}${local.between}([a-z0-9_]+)\")" }
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -58,10 +58,8 @@ resource "google_monitoring_alert_policy" "line" {
     display_name = "a task failed"
 
     condition_matched_log {
-      filter = each.value
-      label_extractors = {
-        for label in ["dag_id", "task_id", "kind", "run_id"] : label => "REGEXP_EXTRACT(textPayload, \"${label}\\W+([^\\\"\\\\]+)\")"
-      }
+      filter           = each.value
+      label_extractors = local.alert_labels
     }
   }
 
@@ -86,10 +84,9 @@ resource "google_logging_metric" "task_failures" {
   project     = var.project
   name        = "aelp2/task_failures"
   description = "Lines of aelp2_airflow.defaults.alert"
-  filter      = "${local.of_environment} AND textPayload=~\"aelp2_alert\\W+task_failed\""
-  label_extractors = {
-    for label in ["dag_id", "task_id", "kind"] : label => "REGEXP_EXTRACT(textPayload, \"${label}\\W+([^\\\"\\\\]+)\")"
-  }
+  filter      = "${local.of_environment} AND textPayload=~\"aelp2_alert${local.between}task_failed\""
+
+  label_extractors = local.alert_labels
 
   metric_descriptor {
     metric_kind = "DELTA"
@@ -97,7 +94,7 @@ resource "google_logging_metric" "task_failures" {
     unit        = "1"
 
     dynamic "labels" {
-      for_each = ["dag_id", "task_id", "kind"]
+      for_each = keys(local.alert_labels)
 
       content {
         key        = labels.value
