@@ -25,7 +25,7 @@ with DAG(
     pod("check-deployment", xcom=True, task_id="ads_none")
     pod("check-deployment", "--access", "salt", access="salt", xcom=True, task_id="ads_salt")
     pod("check-deployment", "--access", "read", access="read", xcom=True, task_id="ads_read")
-    pod("check-deployment", "--access", "mutate", access="mutate", task_id="ads_mutate")
+    pod("check-deployment", "--access", "mutate", access="mutate", xcom=True, task_id="ads_mutate")
     pod("check-deployment", "--access", "salt", image="identity", access="salt", xcom=True, task_id="identity_salt")
     pod("check-deployment", image="learn", xcom=True, task_id="learn_none")
     pod("check-deployment", image="mmm", xcom=True, task_id="mmm_none")

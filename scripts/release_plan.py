@@ -49,6 +49,7 @@ def check(text: str, allowed: Collection[str]) -> str:
         raise ReleaseError(
             f"the plan would destroy what holds rows: {listed}. An incompatible change is a new table with the suffix _v2 "
             "(CONTRIBUTING.md). "
-            f"If the rows may go: {' '.join(f'--allow-destroy {name}' for name in refused)}"
+            f"If the rows may go: {' '.join(f'--allow-destroy {name}' for name in refused)}; Terraform's deletion_protection and "
+            "prevent_destroy must be lifted in a commit before"
         )
     return summary(plan)

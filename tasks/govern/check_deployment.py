@@ -29,7 +29,7 @@ def findings(settings: Settings, access: Access | None) -> Iterator[Finding]:
     yield checked("rules", lambda: deployment.rules(settings))
     yield (reached := checked("warehouse", lambda: deployment.answers(settings, warehouse)))
     if reached.holds:  # else the two would only say the same once more
-        yield checked("tables", lambda: deployment.tables(settings, warehouse, access))
+        yield checked("tables", lambda: deployment.tables(settings, warehouse))
         yield checked("switches", lambda: deployment.switches(warehouse))
     if access is not None:
         if access != "none":

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tasks.core.warehouse import Warehouse
 
 Access = Literal["none", "salt", "read", "mutate"]
-# A role sees the datasets that its jobs need (terraform/platform/needs.yaml; a test compares); one without an entry sees all.
-SEEN: dict[str, tuple[str, ...]] = {"read": ("ads", "control"), "mutate": ("ads", "control")}
 # A pod's disk: it may write to the first and to nothing else. The others are where an intruder would leave something.
 _CLOSED = (Path("/"), Path("/etc"), Path("/usr"), Path(__file__).resolve().parent)
 
@@ -86,12 +84,11 @@ def table_problem(contract: TableContract, found: Mapping[str, str] | None, *, m
     return f"{contract.name}: {'; '.join(other)}" if other else None
 
 
-def tables(settings: Settings, warehouse: Warehouse, access: Access | None = None) -> str:
-    """Every table and view that ``access`` may see is there with its columns; on DuckDB who needs one makes it later."""
+def tables(settings: Settings, warehouse: Warehouse) -> str:
+    """Every table and view of the contracts is there with its columns; on DuckDB one may be made later, by who needs it first."""
     from tasks.core.contracts import all_contracts
 
-    seen = SEEN.get(access or "none")
-    contracts = [contract for contract in all_contracts(views=True) if seen is None or contract.dataset in seen]
+    contracts = all_contracts(views=True)
     may_lack = settings.backend == "duckdb"
     found = {contract.name: warehouse.columns(contract.name) for contract in contracts}
     problems = [p for c in contracts if (p := table_problem(c, found[c.name], may_lack=may_lack))]
@@ -102,9 +99,7 @@ def tables(settings: Settings, warehouse: Warehouse, access: Access | None = Non
             "The release makes them from include/sql: look at its plan, then apply it (docs/deploy.md)"
         )
     there = sum(columns is not None for columns in found.values())
-    return f"{there} of {len(contracts)} tables and views are there, each with its columns" + (
-        f", in {' and '.join(seen)}" if seen else ""
-    )
+    return f"{there} of {len(contracts)} tables and views are there, each with the columns of its contract"
 
 
 def switches(warehouse: Warehouse) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "warehouse"))
@@ -24,7 +23,6 @@ from tasks.govern import deployment
 from tasks.govern.check_deployment import command
 
 SECRET = "1//refresh-token-that-nobody-may-see"
-ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]
 IN_CONTAINER = deployment.in_container
 
@@ -291,28 +289,6 @@ def test_what_is_wrong_with_a_table() -> None:
     assert deployment.table_problem(contract, None, may_lack=False) == "control.kill_switch does not exist"
     wrong = deployment.table_problem(contract, right | {"is_on": "STRING"}, may_lack=False)
     assert wrong == "control.kill_switch: is_on is STRING, not BOOL"
-
-
-def test_a_role_looks_only_where_it_may(warehouse: Warehouse, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """On GKE a reading pod may not even look at the tables about persons, so the check asks for none of them."""
-    asked: list[str] = []
-    monkeypatch.setattr(type(warehouse), "columns", lambda _, table: asked.append(table))
-    settings = load_settings({"AELP2_DUCKDB_PATH": str(tmp_path / "w.duckdb")})
-    for access in ("read", "mutate"):
-        asked.clear()
-        deployment.tables(settings, warehouse, access)
-        assert {table.split(".")[0] for table in asked} == {"ads", "control"}
-    asked.clear()
-    deployment.tables(settings, warehouse, "salt")
-    assert asked == [contract.name for contract in all_contracts(views=True)]
-
-
-def test_what_a_role_sees_is_what_terraform_grants_it() -> None:
-    """One that asked for more would fail on a right deployment; one that asked for less would prove less."""
-    accounts = yaml.safe_load((ROOT / "terraform" / "platform" / "needs.yaml").read_text(encoding="utf-8"))["accounts"]
-    granted = {access: set(a["datasets"]) for a in accounts.values() for access in a.get("access", ())}
-    everything = {contract.dataset for contract in all_contracts()}
-    assert granted == {access: set(deployment.SEEN.get(access, everything)) for access in ("none", "salt", "read", "mutate")}
 
 
 def test_a_container_is_told_by_kubernetes_variable() -> None:

@@ -57,7 +57,7 @@ elif name == "gcloud" and "describe" in arguments:
 class Fakes:
     """A folder of programs, what they were asked, and how they shall behave."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...] = ("podman", "terraform", "gcloud", "make")) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...] = ("podman", "terraform", "gcloud", "make", "python")) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         self.bin.mkdir(parents=True)
@@ -96,14 +96,14 @@ def git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def project(root: Path, version: str = "1.2.3") -> Path:
-    """A small project of the same shape: the real DAGs and plugins, a few sources, tfvars of its own."""
+def project(root: Path, fakes: Fakes, version: str = "1.2.3") -> Path:
+    """A small project of the same shape: the real DAGs and plugins, a few sources, tfvars of its own; its Python is a fake."""
     for folder in ("dags", "plugins"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "images.lock.json"))
     files = {
         "pyproject.toml": f'[project]\nname = "aelp2"\nversion = "{version}"\n',
         "CHANGELOG.md": f"# Changelog\n\n## [Unreleased]\n\n## [{version}] - 2026-11-26\n",
-        ".gitignore": "/.local/\n__pycache__/\n",
+        ".gitignore": "/.local/\n/.venv/\n__pycache__/\n",
         "images/Dockerfile": "FROM scratch\n",
         "tasks/cli.py": "print('hello')\n",
         "README.md": "# It\n",
@@ -117,6 +117,8 @@ def project(root: Path, version: str = "1.2.3") -> Path:
     for file, text in files.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(text, encoding="utf-8")
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "bin" / "python").symlink_to(fakes.bin / "python")
     git(root, "init", "--quiet", "--initial-branch=main")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "One")

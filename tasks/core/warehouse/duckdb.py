@@ -234,7 +234,8 @@ def _is_made(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> 
 def _create(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     if contract.view is not None:
         if not _is_made(connection, contract):
-            connection.execute(contract.duckdb_ddl())  # its schema is there: the tables it reads are in it
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{contract.dataset}"')  # a dataset may hold views alone
+            connection.execute(contract.duckdb_ddl())
         return
     missing = _missing_columns(connection, contract)
     if len(missing) == len(contract.fields):
