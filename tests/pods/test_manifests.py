@@ -122,7 +122,7 @@ def test_only_mutating_pods_can_mount_the_write_secret(rendered: Pods) -> None:
         assert not re.search("secretRef|secretKeyRef|projected|csi|imagePullSecrets", str(pod)), name
         if access == "mutate":
             holders.add(pod["metadata"]["labels"]["job"])
-    assert holders == {"apply-changes", "validate-changes", "roll-back-changes", "onboard"}
+    assert holders == {"apply-changes", "validate-changes", "roll-back-changes", "onboard", "check-deployment"}
 
 
 def test_the_sidecar_is_under_the_same_rules_as_the_job(rendered: Pods) -> None:
