@@ -98,7 +98,7 @@ def test_examples_are_recognisable() -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_jobs_understand_the_settings(planned: Planned, environment: str, tmp_path: Path) -> None:
-    """The config maps as the pods get them: every name is a setting, shadow is the mode, the policy is valid and allows no account."""
+    """The config maps as the pods get them: every name is a setting, the mode is shadow, the policy allows no account."""
     resources = planned("platform", environment)
     kind = "google_composer_user_workloads_config_map" if environment == "dev" else "kubernetes_config_map_v1"
     maps = {}
@@ -173,7 +173,7 @@ def test_what_cannot_be_made_again_is_not_destroyed(kind: str) -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_what_costs_says_whose_it_is(planned: Planned, environment: str) -> None:
-    """Labels of whatever has some by itself or by the provider's defaults, a quota of bytes, and a budget where one may be made."""
+    """Labels by the provider's defaults or set, a quota of bytes, and a budget where one may be made."""
     versions = (TERRAFORM / "platform" / "versions.tf").read_text(encoding="utf-8")
     assert "default_labels = local.labels" in versions
     resources = planned("platform", environment)
