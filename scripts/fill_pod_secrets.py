@@ -2,9 +2,8 @@
 """Carries the newest versions from Secret Manager into the Secrets of Composer's cluster (runner = composer).
 
 Terraform makes these Secrets empty, so that no value lies in its state. Run this after the first `terraform apply` of
-terraform/platform, after `aelp2 onboard`, and after any new version. Whoever runs it needs roles/secretmanager.secretAccessor on the
-secrets and roles/composer.environmentAndStorageObjectAdmin; no service account does. With runner = gke raise secrets_revision
-instead.
+terraform/platform, after `aelp2 onboard`, and after any new version. Whoever runs it needs roles/secretmanager.secretAccessor on
+the secrets and roles/composer.admin; no service account has either. With runner = gke raise secrets_revision instead.
 
     .venv/bin/python scripts/fill_pod_secrets.py prod
 """
