@@ -14,7 +14,7 @@ import re
 import sys
 from pathlib import Path
 
-from terraform_offline import ENVIRONMENTS, ROOT, STACKS, Finding, Terraform, TerraformFailed, offline
+from terraform_offline import ENVIRONMENTS, ROOT, Finding, Terraform, TerraformFailed, offline, stacks
 
 _VARIABLE = re.compile(r'^variable "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
 _LOCALS = re.compile(r"^locals \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -89,15 +89,15 @@ def main() -> None:
     """Check the stacks that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stacks", nargs="*", type=Path, help="folders with .tf files; without any all under terraform/")
-    stacks = parser.parse_args().stacks or [ROOT / "terraform" / name for name in STACKS]
+    asked = parser.parse_args().stacks or stacks()
     with offline() as terraform:
-        found = [finding for stack in stacks for finding in findings(terraform, stack.resolve())]
+        found = [finding for stack in asked for finding in findings(terraform, stack.resolve())]
     for finding in found:
         file = finding.file.relative_to(ROOT) if finding.file.is_relative_to(ROOT) else finding.file
         print(f"{file}:{finding.line}: {finding.message}")
     if found:
         sys.exit(1)
-    print(f"terraform: {', '.join(stack.name for stack in stacks)} are formatted, fit the schema and plan")
+    print(f"terraform: {', '.join(stack.name for stack in asked)} are formatted, fit the schema and plan")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ from typing import Any
 from terraform_provider import serving
 
 ROOT = Path(__file__).resolve().parents[1]
-STACKS = ("platform", "release")
 ENVIRONMENTS = ("dev", "prod")
 PLAN_TEST = "tests/plan.tftest.hcl"
+
+
+def stacks() -> list[Path]:
+    """Every folder under terraform/ with .tf files."""
+    return sorted({path.parent for path in (ROOT / "terraform").glob("*/*.tf")})
 
 
 @dataclass(frozen=True)
