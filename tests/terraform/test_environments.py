@@ -147,6 +147,18 @@ def test_airflow_starts_pods_by_the_runner_of_the_environment(planned: Planned, 
     assert [entry["value"] for entry in access["allowed_ip_range"]] == ["203.0.113.0/24"]
 
 
+def test_airflow_knows_every_option_that_is_overridden(planned: Planned) -> None:
+    """SECTION-OPTION of the pinned Airflow; it would ignore a name that has moved."""
+    (known,) = (ROOT / ".venv-airflow").glob("lib/python*/site-packages/airflow/config_templates/config.yml")
+    options = yaml.safe_load(known.read_text(encoding="utf-8"))
+    (composer,) = of_type(planned("platform", "dev"), "google_composer_environment")
+    overridden = composer["config"][0]["software_config"][0]["airflow_config_overrides"]
+    assert overridden["core-dags_are_paused_at_creation"] == "True"
+    for name in overridden:
+        section, _, option = name.partition("-")
+        assert option in options[section]["options"], name
+
+
 def test_only_the_gke_runner_makes_a_cluster(planned: Planned) -> None:
     """dev runs in Composer's own cluster and needs neither cluster nor namespaces; prod's nodes are private."""
     assert not [r for r in planned("platform", "dev") if r["type"].startswith(("kubernetes_", "google_container_"))]
