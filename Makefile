@@ -51,6 +51,9 @@ bench: setup ## the bars of DESIGN §8, as rates and ratios of one run
 terraform-check: setup ## format, schema, variables and plan of every Terraform stack, without cloud or registry
 	$(PY) scripts/terraform_check.py
 
+terraform-scan: setup ## policy scan of Terraform by checkov, in an environment of its own
+	@UV_PYTHON="$$(readlink -f $(PY))" UV_PYTHON_DOWNLOADS=never .tools/bin/uv run --quiet --locked --script scripts/terraform_scan.py
+
 terraform-schema: setup ## after a new resource type: read its schema from the pinned package
 	$(PY) scripts/terraform_schema.py
 

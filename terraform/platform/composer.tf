@@ -124,7 +124,7 @@ locals {
   airflow_config = {
     core-dags_are_paused_at_creation = "True" # a release never starts a DAG that nobody has looked at
     core-max_active_tasks_per_dag    = "8"
-    webserver-expose_config          = "False"
+    api-expose_config                = "False"
   }
   settings = merge(var.settings, {
     AELP2_MODE              = var.mode

@@ -62,8 +62,7 @@ resource "google_container_cluster" "runner" {
   }
 
   security_posture_config {
-    mode               = "BASIC"
-    vulnerability_mode = "VULNERABILITY_BASIC"
+    mode = "BASIC"
   }
 
   cost_management_config {

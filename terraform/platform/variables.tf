@@ -110,7 +110,7 @@ variable "ga4_export" {
 }
 
 variable "approvers" {
-  description = "Airflow user names that may answer an approval; nobody approves what they proposed"
+  description = "User names, as Airflow lists them under Security, Users, that may answer an approval; nobody approves what they proposed"
   type        = list(string)
 
   validation {

@@ -38,7 +38,7 @@ provider "google" {
 # The runner's cluster, if there is one. Its DNS endpoint has a public certificate and lets nobody in without IAM; the plugin
 # signs in as whoever runs Terraform, so no token lies in the state.
 provider "kubernetes" {
-  host = one(google_container_cluster.runner[*].control_plane_endpoints_config[0].dns_endpoint_config[0].endpoint) == null ? null : "https://${google_container_cluster.runner[0].control_plane_endpoints_config[0].dns_endpoint_config[0].endpoint}"
+  host = local.on_gke ? "https://${google_container_cluster.runner[0].control_plane_endpoints_config[0].dns_endpoint_config[0].endpoint}" : null
 
   exec {
     api_version = "client.authentication.k8s.io/v1beta1"

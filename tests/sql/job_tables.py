@@ -148,6 +148,7 @@ class Reach:
         return method.startswith("__") or method in self.names
 
 
+@functools.cache
 def reach_of(module: str, function: str = "command") -> Reach:
     """All that ``function`` can run; without it the job in ``module``."""
     reach = Reach()

@@ -35,7 +35,7 @@ def main() -> None:
             }
             alert(context, Urgency.TODAY)
             found.append([dag_id, str(kind), lines.pop()])
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -57,12 +57,14 @@ def test_a_role_is_of_the_access_that_the_table_says() -> None:
     assert {name: need["account"] for name, need in ROLES.items()} == {name: f"aelp2-{name}" for name in set(roles().values())}
 
 
+@pytest.mark.slow
 def test_a_role_gets_the_datasets_that_its_jobs_touch_and_no_other() -> None:
     """Read: viewer. Written: editor. Only looked at by check-deployment: metadata. Not touched: nothing."""
     said = {name: {dataset: grant["role"] for dataset, grant in need["datasets"].items()} for name, need in ROLES.items()}
     assert said == dataset_needs()
 
 
+@pytest.mark.slow
 def test_personal_columns_are_open_to_the_roles_whose_jobs_read_them() -> None:
     """`personal: true` stands beside exactly those datasets."""
     said = {name: {d for d, grant in need["datasets"].items() if grant.get("personal")} for name, need in ROLES.items()}

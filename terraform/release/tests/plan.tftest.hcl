@@ -7,12 +7,18 @@ mock_provider "google" {
       config = [{ dag_gcs_prefix = "gs://europe-west1-aelp2-bucket/dags" }]
     }
   }
+}
 
-  mock_resource "google_data_catalog_policy_tag" {
-    defaults = {
-      name = "projects/p/locations/eu/taxonomies/1/policyTags/2"
-    }
-  }
+override_resource {
+  target          = google_data_catalog_policy_tag.personal["control"]
+  override_during = plan
+  values          = { name = "projects/p/locations/eu/taxonomies/1/policyTags/control" }
+}
+
+override_resource {
+  target          = google_data_catalog_policy_tag.personal["gaelp_users"]
+  override_during = plan
+  values          = { name = "projects/p/locations/eu/taxonomies/1/policyTags/gaelp_users" }
 }
 
 run "plan" {
