@@ -22,7 +22,7 @@ import release_airflow
 import release_plan
 import release_source
 from airflow_api import AirflowApiError
-from release_source import BUILT, LOCK, Target
+from release_source import BUILT, LOCK, RECORDS, Target
 from release_tools import Programs, ReleaseError, builder, missing_programs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,8 +63,8 @@ class Release:
     def check(self) -> None:
         """check: programs, a clean work tree, the version in the changelog, an environment of your own"""
         problems = missing_programs([*_PROGRAMS, self.builder])
-        # The lock alone may wait for its commit: a release that stopped right there goes on below.
-        others = (".", f":(exclude){LOCK}", f":(exclude){BUILT}")
+        # Its own records alone may wait for their commit: a release that stopped right there goes on below.
+        others = (".", *(f":(exclude){file}" for file in RECORDS))
         changed = self.programs.quietly("git", "status", "--porcelain", "--", *others)
         if changed:
             problems.append(f"the work tree is not clean, so the release could not be repeated; commit or stash:\n{changed}")
@@ -146,18 +146,21 @@ class Release:
 
     def lock(self) -> None:
         """lock: write dags/images.lock.json and commit it, so that Git says which images ran with which DAGs"""
-        if self._is_locked():
-            self.say("unchanged")
-            return
+        if not self._is_locked():
+            self._write_lock()
+        # A contract that cannot be made of the table that is out ends the release here.
+        self.programs.run(".venv/bin/python", "scripts/released_contracts.py", "--write")
+        if self._waiting(*RECORDS) if not self.dry else not self._is_locked():
+            self.programs.run("git", "add", "--", *RECORDS)
+            self.programs.run("git", "commit", "--quiet", "--message", f"Release {self.version}", "--", *RECORDS)
+
+    def _write_lock(self) -> None:
+        pushed = self._state()["pushed"].get(self._pushed_key(), {})
         for image in self.images:
-            digest = self._state()["pushed"].get(self._pushed_key(), {}).get(image, "sha256:<as pushed>")
-            self.say(f"  {image}: {self.place.registry}/{image}@{digest}")
+            self.say(f"  {image}: {self.place.registry}/{image}@{pushed.get(image, 'sha256:<as pushed>')}")
         if not self.dry:
-            digests = self._state()["pushed"][self._pushed_key()]
             built = {"version": self.version, "source_sha256": self._source(), "flags": self.flags}
-            release_source.write_lock(self.root, built, self.place.registry, {image: digests[image] for image in self.images})
-        self.programs.run("git", "add", "--", LOCK, BUILT)
-        self.programs.run("git", "commit", "--quiet", "--message", f"Images of {self.version}", "--", LOCK, BUILT)
+            release_source.write_lock(self.root, built, self.place.registry, {image: pushed[image] for image in self.images})
 
     # --- infrastructure
 
@@ -226,8 +229,11 @@ class Release:
 
     def _is_locked(self) -> bool:
         """Whether the committed lock has the images of this source; one that was written and not committed is written again."""
-        waiting = self.programs.quietly("git", "status", "--porcelain", "--", LOCK, BUILT)
-        return not waiting and release_source.is_locked(self.root, self._source(), self.place.registry, self.images)
+        there = release_source.is_locked(self.root, self._source(), self.place.registry, self.images)
+        return there and not self._waiting(LOCK, BUILT)
+
+    def _waiting(self, *files: str) -> bool:
+        return bool(self.programs.quietly("git", "status", "--porcelain", "--", *files))
 
     def _pushed_key(self) -> str:
         return f"{self.place.registry} {self.version} {self._source()}"

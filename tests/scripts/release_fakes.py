@@ -38,6 +38,8 @@ if name == "podman" and arguments[0] == "push":
     image = arguments[-1].rsplit("/", 1)[1].split(":")[0]
     digest = behave["digests"].get(image) or "sha256:" + hashlib.sha256(arguments[-1].encode()).hexdigest()
     Path(arguments[arguments.index("--digestfile") + 1]).write_text(digest)
+elif "scripts/released_contracts.py" in arguments:
+    Path("include/sql/released.json").write_text(behave["contracts"])
 elif name == "docker" and arguments[0] == "image":
     where, image = arguments[-1].rsplit("/", 1)[0], arguments[-1].rsplit("/", 1)[1].split(":")[0]
     digest = "sha256:" + hashlib.sha256(arguments[-1].encode()).hexdigest()
@@ -66,7 +68,13 @@ class Fakes:
             program.write_text(_PROGRAM.format(python=sys.executable, folder=str(folder), token=TOKEN), encoding="utf-8")
             program.chmod(0o755)
         (self.bin / "git").symlink_to(shutil.which("git") or "git-is-missing")
-        self._behaviour: dict[str, Any] = {"fail": {}, "digests": {}, "plan": {"resource_changes": []}, "airflow": ""}
+        self._behaviour: dict[str, Any] = {
+            "fail": {},
+            "digests": {},
+            "contracts": "{}",
+            "plan": {"resource_changes": []},
+            "airflow": "",
+        }
         self.behave()
 
     def behave(self, **changes: Any) -> None:
@@ -105,6 +113,7 @@ def project(root: Path, fakes: Fakes, version: str = "1.2.3") -> Path:
         "CHANGELOG.md": f"# Changelog\n\n## [Unreleased]\n\n## [{version}] - 2026-11-26\n",
         ".gitignore": "/.local/\n/.venv/\n__pycache__/\n",
         "images/Dockerfile": "FROM scratch\n",
+        "include/sql/released.json": "{}",
         "tasks/cli.py": "print('hello')\n",
         "README.md": "# It\n",
         "uv.lock": "",

@@ -71,13 +71,14 @@ def test_a_release_from_nothing(root: Path, fakes: Fakes, airflow: Airflow, run:
     """Tests, a build and push for each image, the lock committed, the shown plan applied, pools, smoke test; in this order."""
     assert run("--yes") == 0
     builds = ["python scripts/images.py", *["podman push"] * len(IMAGES)]
+    contracts = ["python scripts/released_contracts.py"]
     terraform = ["terraform init", "terraform plan", "terraform show", "terraform apply"]
     airflow_calls = ["gcloud composer", "gcloud auth"] * 2
-    assert ["make test", "gcloud auth", "podman login", *builds, *terraform, *airflow_calls] == words(fakes.calls())
+    assert ["make test", "gcloud auth", "podman login", *builds, *contracts, *terraform, *airflow_calls] == words(fakes.calls())
     lock = lock_of(root)
     assert sorted(lock) == IMAGES
     assert all(re.fullmatch(rf"{REGISTRY}/{image}@sha256:[0-9a-f]{{64}}", lock[image]) for image in IMAGES)
-    assert git(root, "log", "-1", "--format=%s") == "Images of 1.2.3"
+    assert git(root, "log", "-1", "--format=%s") == "Release 1.2.3"
     assert git(root, "status", "--porcelain") == ""
     assert airflow.pools == {"default_pool": 128, "gates": 4, "mutations": 1}
     assert not airflow.paused
@@ -133,7 +134,7 @@ def test_the_second_environment_gets_the_same_images(root: Path, fakes: Fakes, a
     before = (root / release_source.LOCK).read_bytes(), git(root, "rev-parse", "HEAD")
     fakes.forget()
     assert run("--yes", environment="prod") == 0
-    assert not [call for call in fakes.calls() if call[0] in ("podman", "python", "make")]
+    assert not [call for call in fakes.calls() if call[0] in ("podman", "make") or "scripts/images.py" in call]
     assert "-var-file=environments/prod.tfvars" in [a for call in fakes.calls() for a in call]
     assert before == ((root / release_source.LOCK).read_bytes(), git(root, "rev-parse", "HEAD"))
 
@@ -165,7 +166,7 @@ def test_going_back_by_git_revert_brings_the_digests_back(root: Path, fakes: Fak
     assert lock_of(root) == first
     fakes.forget()
     assert run("--yes") == 0
-    assert not [call for call in fakes.calls() if call[0] in ("podman", "python", "make")]
+    assert not [call for call in fakes.calls() if call[0] in ("podman", "make") or "scripts/images.py" in call]
     assert lock_of(root) == first
 
 
@@ -185,7 +186,7 @@ def test_a_push_that_failed_is_where_the_next_one_begins(
     fakes.behave(fail={})
     fakes.forget()
     assert run("--yes") == 0
-    (built,) = [call for call in fakes.calls() if call[0] == "python"]
+    (built,) = [call for call in fakes.calls() if "scripts/images.py" in call]
     assert built == ["python", "scripts/images.py", "--release", "learn", "mmm", "report"]
     assert ["make", "test"] not in fakes.calls()
     assert sorted(lock_of(root)) == IMAGES
@@ -197,8 +198,28 @@ def test_a_lock_that_was_written_and_not_committed_is_committed(root: Path, fake
     git(root, "reset", "--quiet", "HEAD~1")
     fakes.forget()
     assert run("--yes") == 0
-    assert git(root, "log", "-1", "--format=%s") == "Images of 1.2.3"
+    assert git(root, "log", "-1", "--format=%s") == "Release 1.2.3"
     assert not [call for call in fakes.calls() if call[0] == "podman"]
+
+
+def test_new_contracts_are_recorded_with_the_lock_and_build_no_image_by_themselves(
+    root: Path, fakes: Fakes, airflow: Airflow, run: Release
+) -> None:
+    """One commit has both; the record is no part of what an image is made of, so the next release finds nothing to do."""
+    fakes.behave(contracts='{"ads.a": {}}')
+    assert run("--yes") == 0
+    changed = git(root, "show", "--name-only", "--format=", "HEAD").splitlines()
+    assert sorted(changed) == ["dags/images.lock.json", "images/built.json", "include/sql/released.json"]
+    fakes.forget()
+    assert run("--yes") == 0
+    assert not [call for call in fakes.calls() if call[0] in ("podman", "make")]
+
+
+def test_a_contract_that_cannot_be_made_stops_before_the_plan(root: Path, fakes: Fakes, airflow: Airflow, run: Release) -> None:
+    """It names the table in its own words; Terraform is not even asked."""
+    fakes.behave(fail={"released_contracts.py": "ads.a is gone; its rows would be"})
+    assert run("--yes") == 1
+    assert not [call for call in fakes.calls() if call[0] == "terraform"]
 
 
 @pytest.mark.parametrize("digest", ["sha256:123", "latest", "sha256:" + "G" * 64, "sha256:" + "a" * 64 + " extra"])
@@ -422,7 +443,7 @@ def test_a_dry_run_needs_no_tools_and_touches_nothing(root: Path, tmp_path: Path
         "$ podman login --username oauth2accesstoken --password-stdin europe-west1-docker.pkg.dev",
         "$ .venv/bin/python scripts/images.py --release ads identity learn mmm report",
         f"{REGISTRY}/mmm:1.2.3-",
-        "$ git commit --quiet --message 'Images of 1.2.3'",
+        "$ git commit --quiet --message 'Release 1.2.3'",
         "$ terraform -chdir=terraform/release init",
         "$ terraform -chdir=terraform/release plan",
         "$ terraform -chdir=terraform/release apply",
@@ -457,7 +478,7 @@ def test_a_dry_run_shows_the_commands_that_the_release_runs(
     assert [line for line in promised if not line.startswith(airflow_only)] == [
         line for line in done if not line.startswith(airflow_only)
     ]
-    assert len(promised) == 15
+    assert len(promised) == 16
 
 
 def _shown(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -474,7 +495,8 @@ def test_docker_where_there_is_no_podman(root: Path, fakes: Fakes, airflow: Airf
     (fakes.bin / "podman").rename(fakes.bin / "docker")
     commit = git(root, "rev-parse", "HEAD")
     assert run("--yes", "--flags") == 0
-    assert {call[0] for call in fakes.calls()} == {"make", "gcloud", "docker", "terraform"}
+    assert {call[0] for call in fakes.calls()} == {"make", "gcloud", "docker", "python", "terraform"}
+    assert not [call for call in fakes.calls() if "scripts/images.py" in call]
     assert "0" * 64 not in json.dumps(lock_of(root))
     build = next(call for call in fakes.calls() if call[:2] == ["docker", "build"])
     assert build[2:-2] == [
@@ -486,9 +508,9 @@ def test_docker_where_there_is_no_podman(root: Path, fakes: Fakes, airflow: Airf
 def test_growthbooks_sdk_once_asked_for_stays(root: Path, fakes: Fakes, airflow: Airflow, run: Release) -> None:
     """A release that forgot to say so must not take the flags away."""
     assert run("--yes", "--flags") == 0
-    assert [call[3] for call in fakes.calls() if call[0] == "python"] == ["--flags"]
+    assert [call[3] for call in fakes.calls() if "scripts/images.py" in call] == ["--flags"]
     fakes.forget()
     assert run("--yes") == 0
-    assert not [call for call in fakes.calls() if call[0] in ("podman", "python")]
+    assert not [call for call in fakes.calls() if call[0] == "podman" or "scripts/images.py" in call]
     assert run("--yes", "--no-flags") == 0
-    assert [call[3] for call in fakes.calls() if call[0] == "python"] == ["ads"]
+    assert [call[3] for call in fakes.calls() if "scripts/images.py" in call] == ["ads"]
