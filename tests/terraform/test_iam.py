@@ -286,7 +286,7 @@ def test_airflow_reads_no_secret_of_the_runner(planned: Planned) -> None:
 
 
 def test_airflow_may_do_what_its_operator_does(planned: Planned) -> None:
-    """Every call that the pinned operator makes in a namespace is allowed, and beyond those only to watch and to answer a socket."""
+    """Every call that the pinned operator makes in a namespace is allowed, and besides only to watch."""
     (provider,) = (ROOT / ".venv-airflow").glob("lib/python*/site-packages/airflow/providers/cncf/kubernetes")
     code = "\n".join((provider / name).read_text(encoding="utf-8") for name in ("operators/pod.py", "utils/pod_manager.py"))
     calls = set(re.findall(r"client\.(create|delete|list|patch|read|connect_get)_namespaced_(pod|event)(_log|_exec)?\b", code))
