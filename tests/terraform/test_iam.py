@@ -285,6 +285,20 @@ def test_airflow_reads_no_secret_of_the_runner(planned: Planned) -> None:
     assert ACCOUNTS["composer"]["runner_project"]["permissions"] == ["container.clusters.connect", "container.clusters.get"]
 
 
+def test_airflow_may_do_what_its_operator_does(planned: Planned) -> None:
+    """Every call that the pinned operator makes in a namespace is allowed, and besides only to watch."""
+    (provider,) = (ROOT / ".venv-airflow").glob("lib/python*/site-packages/airflow/providers/cncf/kubernetes")
+    code = "\n".join((provider / name).read_text(encoding="utf-8") for name in ("operators/pod.py", "utils/pod_manager.py"))
+    calls = set(re.findall(r"client\.(create|delete|list|patch|read|connect_get)_namespaced_(pod|event)(_log|_exec)?\b", code))
+    assert len(calls) >= 8
+    verbs = {"read": "get", "connect_get": "get"}
+    needed = {(f"{kind}s{part.replace('_', '/')}", verbs.get(verb, verb)) for verb, kind, part in calls}
+    for role in [r["values"] for r in planned("platform", "prod") if r["type"] == "kubernetes_role_v1"]:
+        allowed = {(resource, verb) for rule in role["rule"] for resource in rule["resources"] for verb in rule["verbs"]}
+        assert needed <= allowed
+        assert allowed - needed <= {("pods", "watch"), ("events", "watch"), ("events", "get"), ("pods/exec", "create")}
+
+
 # --- names that others agree on
 
 
