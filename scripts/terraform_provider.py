@@ -19,7 +19,14 @@ import grpc
 
 _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 # Methods whose empty answer means: nothing to complain of. Any other call is answered UNIMPLEMENTED and fails loudly.
-_CONTENT = {"ValidateProviderConfig", "ValidateResourceConfig", "ValidateDataResourceConfig", "ConfigureProvider", "StopProvider"}
+_CONTENT = {
+    "ValidateProviderConfig",
+    "ValidateResourceConfig",
+    "ValidateDataResourceConfig",
+    "ValidateEphemeralResourceConfig",
+    "ConfigureProvider",
+    "StopProvider",
+}
 
 
 def _varint(value: int) -> bytes:
@@ -42,7 +49,7 @@ def _bytes(tag: int, value: bytes | str) -> bytes:
 
 
 def _attribute(name: str, spec: dict[str, Any]) -> bytes:
-    flags = ((4, "required"), (5, "optional"), (6, "computed"), (7, "sensitive"))
+    flags = ((4, "required"), (5, "optional"), (6, "computed"), (7, "sensitive"), (11, "write_only"))
     return (
         _bytes(1, name) + _bytes(2, json.dumps(spec["type"])) + b"".join(_number(tag, spec.get(key, False)) for tag, key in flags)
     )
@@ -72,8 +79,8 @@ def schema_response(provider: dict[str, Any]) -> bytes:
     """``tfplugin6.GetProviderSchema.Response`` of a provider as ``terraform providers schema -json`` writes it."""
     maps = [
         _bytes(tag, _bytes(1, name) + _bytes(2, _schema(schema)))
-        for tag, key in ((2, "resource_schemas"), (3, "data_source_schemas"))
-        for name, schema in provider[key].items()
+        for tag, key in ((2, "resource_schemas"), (3, "data_source_schemas"), (8, "ephemeral_resource_schemas"))
+        for name, schema in provider.get(key, {}).items()
     ]
     return _bytes(1, _schema(provider["provider"])) + b"".join(maps)
 

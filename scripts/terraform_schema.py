@@ -69,6 +69,7 @@ _HCL = re.compile(
 _HCL_FUNCTION = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _ELEMENT = re.compile(r"get\(\w+\) \{\n\s+return new (?:\w+_\d+\.)?(\w+)\(")
 _KIND = re.compile(r'static tfResourceType = "(\w+)"')
+_BASES = {"TerraformResource": "resource", "TerraformDataSource": "data", "TerraformEphemeralResource": "ephemeral"}
 _SCALARS: dict[str, Any] = {
     "getStringAttribute": "string",
     "getNumberAttribute": "number",
@@ -147,6 +148,8 @@ class _Module:
                 block_types[member["name"]] = {"nesting_mode": kind, "block": {"attributes": inside}, "max_items": 1}
             else:
                 attributes[member["name"]] = {"type": self._type(member["code"], made, stored), **flags}
+                if member["name"].endswith("_wo"):  # the providers' own convention; the generated classes do not say it
+                    attributes[member["name"]]["write_only"] = True
         return {"attributes": attributes, **({"block_types": block_types} if block_types else {})}
 
     def _type(self, code: str, made: re.Match[str] | None, stored: str) -> Any:
@@ -189,12 +192,12 @@ def _modules(archive: io.BytesIO) -> list[str]:
 
 
 def extract(source: Source, provider: str, wheel: Path, used: set[tuple[str, str]]) -> dict[str, Any]:
-    """Schema of the ``used`` types ((``resource`` or ``data``, type name)) and the names of all others."""
+    """Schema of the ``used`` types ((``resource``, ``data`` or ``ephemeral``, type name)) and the names of all others."""
     with zipfile.ZipFile(wheel) as outer:
         (inner,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
         modules = _modules(io.BytesIO(outer.read(inner)))
-    schemas: dict[str, dict[str, Any]] = {"resource": {}, "data": {}}
-    names: dict[str, list[str]] = {"resource": [], "data": []}
+    schemas: dict[str, dict[str, Any]] = {kind: {} for kind in _BASES.values()}
+    names: dict[str, list[str]] = {kind: [] for kind in _BASES.values()}
     config: dict[str, Any] = {}
     for text in modules:
         found = _KIND.search(text)
@@ -202,12 +205,12 @@ def extract(source: Source, provider: str, wheel: Path, used: set[tuple[str, str
             module = _Module(text)
             config = module.block(module.root("TerraformProvider"))
             del config["attributes"]["alias"]  # Terraform's own
-        elif found and "extends cdktn.TerraformEphemeralResource" not in text:
-            kind = "data" if "extends cdktn.TerraformDataSource" in text else "resource"
+        elif found:
+            kind = next(kind for base, kind in _BASES.items() if f"extends cdktn.{base} " in text)
             names[kind].append(found[1])
             if (kind, found[1]) in used:
                 module = _Module(text)
-                block = module.block(module.root("TerraformResource", "TerraformDataSource"))
+                block = module.block(module.root(*_BASES))
                 schemas[kind][found[1]] = {"version": 0, "block": block}
     return {
         "source": {**source.__dict__, "license": "MPL-2.0"},
@@ -217,17 +220,19 @@ def extract(source: Source, provider: str, wheel: Path, used: set[tuple[str, str
                 "provider": {"version": 0, "block": config},
                 "resource_schemas": dict(sorted(schemas["resource"].items())),
                 "data_source_schemas": dict(sorted(schemas["data"].items())),
+                "ephemeral_resource_schemas": dict(sorted(schemas["ephemeral"].items())),
             }
         },
         "all_resources": sorted(names["resource"]),
         "all_data_sources": sorted(names["data"]),
+        "all_ephemeral_resources": sorted(names["ephemeral"]),
     }
 
 
 def used_types(folder: Path = TERRAFORM) -> set[tuple[str, str]]:
-    """(``resource`` or ``data``, type name) of every such block in the .tf files under ``folder``."""
+    """(``resource``, ``data`` or ``ephemeral``, type name) of every such block in the .tf files under ``folder``."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.tf"))]
-    return {found for text in texts for found in re.findall(r'^(resource|data) "(\w+)"', text, re.MULTILINE)}
+    return {found for text in texts for found in re.findall(r'^(resource|data|ephemeral) "(\w+)"', text, re.MULTILINE)}
 
 
 def used_providers(folder: Path = TERRAFORM) -> set[str]:
@@ -238,12 +243,12 @@ def used_providers(folder: Path = TERRAFORM) -> set[str]:
 
 def rendered(document: dict[str, Any]) -> str:
     """The file's text: one line a type, so that a change of the provider reads as a change of lines."""
-    head = ("source", "format_version", "all_resources", "all_data_sources")
+    head = ("source", "format_version", "all_resources", "all_data_sources", "all_ephemeral_resources")
     lines = ["{", *(f"{json.dumps(key)}: {json.dumps(document[key])}," for key in head)]
     ((address, schema),) = document["provider_schemas"].items()
     lines.append(f'"provider_schemas": {{{json.dumps(address)}: {{')
     lines.append(f'"provider": {json.dumps(schema["provider"])},')
-    for key, end in (("resource_schemas", "},"), ("data_source_schemas", "}")):
+    for key, end in (("resource_schemas", "},"), ("data_source_schemas", "},"), ("ephemeral_resource_schemas", "}")):
         entries = [f"{json.dumps(name)}: {json.dumps(block)}" for name, block in schema[key].items()]
         lines += [f"{json.dumps(key)}: {{", *[f"{entry}{',' * (n < len(entries))}" for n, entry in enumerate(entries, 1)], end]
     return "\n".join([*lines, "}}", "}"]) + "\n"
@@ -265,7 +270,7 @@ def main() -> None:
     known = {
         (kind, name)
         for path in SCHEMAS.glob("*.json")
-        for kind, key in (("resource", "all_resources"), ("data", "all_data_sources"))
+        for kind, key in (("resource", "all_resources"), ("data", "all_data_sources"), ("ephemeral", "all_ephemeral_resources"))
         for name in json.loads(path.read_text(encoding="utf-8"))[key]
     }
     unknown = sorted(name for kind, name in used - known if not name.startswith("terraform_"))

@@ -1,16 +1,9 @@
-# Columns whose contract says `pii: true` carry a policy tag: who may read the dataset sees them only with a grant of its own.
+# Columns whose contract says `pii: true` carry a policy tag: who may read the dataset sees them only with a grant of its own (grants.tf).
 # One tag a dataset: names of colleagues stand in `control`, ids of customers in `gaelp_users`.
 locals {
   personal = toset(flatten([
     for name in local.tables : [for field in values(local.contracts[name].fields) : split(".", name)[0] if try(field.pii, false)]
   ]))
-  # Roles whose jobs read such columns; a dataset that is not named here is read by the modeller alone.
-  personal_readers = { control = ["modeller", "mutator", "reader"] }
-  grants = merge([
-    for dataset in local.personal : {
-      for role in lookup(local.personal_readers, dataset, ["modeller"]) : "${dataset}/${role}" => { dataset = dataset, role = role }
-    }
-  ]...)
 }
 
 resource "google_data_catalog_taxonomy" "personal" {
@@ -34,12 +27,4 @@ resource "google_data_catalog_policy_tag" "personal" {
   lifecycle {
     prevent_destroy = true
   }
-}
-
-resource "google_data_catalog_policy_tag_iam_member" "reader" {
-  for_each = local.grants
-
-  policy_tag = google_data_catalog_policy_tag.personal[each.value.dataset].name
-  role       = "roles/datacatalog.categoryFineGrainedReader"
-  member     = "serviceAccount:aelp2-${each.value.role}@${var.project}.iam.gserviceaccount.com"
 }

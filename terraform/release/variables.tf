@@ -23,6 +23,16 @@ variable "composer_environment" {
   type        = string
 }
 
+variable "runner" {
+  description = "composer or gke, as in stack platform: whose account the pods are."
+  type        = string
+
+  validation {
+    condition     = contains(["composer", "gke"], var.runner)
+    error_message = "composer or gke."
+  }
+}
+
 variable "dashboard_readers" {
   description = "Who may read dataset dashboard, for example group:growth@my-company.example."
   type        = set(string)

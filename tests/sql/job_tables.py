@@ -148,17 +148,23 @@ class Reach:
         return method.startswith("__") or method in self.names
 
 
+@functools.cache
+def reach_of(module: str, function: str = "command") -> Reach:
+    """All that ``function`` can run; without it the job in ``module``."""
+    reach = Reach()
+    reach.add(module, function)
+    reach.methods()
+    return reach
+
+
 def reached(module: str) -> set[str]:
     """``module:function`` of all that the job in ``module`` can run."""
-    reach = Reach()
-    reach.add(module, "command")
-    reach.methods()
-    return reach.places
+    return reach_of(module).places
 
 
-def touched(module: str) -> tuple[set[str], set[str]]:
-    """(tables read, tables written) by the job in ``module``."""
-    places = reached(module)
+def touched(module: str, function: str = "command") -> tuple[set[str], set[str]]:
+    """(tables read, tables written) by ``function``; without it by the job in ``module``."""
+    places = reach_of(module, function).places
     reads: set[str] = set()
     writes: set[str] = set()
     for site in all_sites():

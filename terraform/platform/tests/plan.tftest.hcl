@@ -1,0 +1,6 @@
+mock_provider "google" {}
+mock_provider "kubernetes" {}
+
+run "plan" {
+  command = plan
+}
