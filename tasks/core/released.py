@@ -67,4 +67,7 @@ def incompatible_changes(before: Released, now: Released) -> list[str]:
             for column, kind in new["columns"].items()
             if column not in old["columns"] and kind.endswith(" REQUIRED")
         ]
+        kept = [column for column in old["columns"] if column in new["columns"]]
+        if list(new["columns"])[: len(kept)] != kept:
+            found.append(f"{name}: columns that are out changed their order; a new column stands last, as BigQuery puts it")
     return found

@@ -22,4 +22,7 @@ resource "google_storage_bucket_object" "file" {
   name           = each.key
   source         = "${path.module}/../../${each.key}"
   source_md5hash = filemd5("${path.module}/../../${each.key}")
+
+  # What a new DAG reads is there before the DAG is.
+  depends_on = [google_bigquery_table.kept, google_bigquery_table.other, google_bigquery_table.view]
 }

@@ -21,10 +21,12 @@ resource "google_bigquery_dataset_access" "dashboard" {
   }
 }
 
-resource "google_bigquery_dataset_iam_member" "dashboard_reader" {
+# An entry of the dataset's list, as in grants.tf: IAM members would take authorised views away.
+resource "google_bigquery_dataset_access" "dashboard_reader" {
   for_each = var.dashboard_readers
 
-  dataset_id = google_bigquery_dataset.this["dashboard"].dataset_id
-  role       = "roles/bigquery.dataViewer"
-  member     = each.key
+  dataset_id     = google_bigquery_dataset.this["dashboard"].dataset_id
+  role           = "roles/bigquery.dataViewer"
+  group_by_email = startswith(each.key, "group:") ? trimprefix(each.key, "group:") : null
+  user_by_email  = startswith(each.key, "group:") ? null : trimprefix(trimprefix(each.key, "user:"), "serviceAccount:")
 }

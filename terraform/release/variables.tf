@@ -36,4 +36,9 @@ variable "runner" {
 variable "dashboard_readers" {
   description = "Who may read dataset dashboard, for example group:growth@my-company.example."
   type        = set(string)
+
+  validation {
+    condition     = alltrue([for reader in var.dashboard_readers : can(regex("^(group|user|serviceAccount):[^@]+@[^@]+$", reader))])
+    error_message = "Each is group:ADDRESS, user:ADDRESS or serviceAccount:ADDRESS."
+  }
 }

@@ -429,6 +429,10 @@ def test_a_table_that_is_out_gets_new_columns_and_nothing_else() -> None:
             lambda yaml: yaml["fields"].update(views={"type": "INT64", "required": True, "description": "Views."}),
             "ads.example.views is new and required; BigQuery adds nullable columns only: leave `required` out",
         ),
+        (
+            lambda yaml: yaml.update(fields={"views": {"type": "INT64", "description": "Views."}, **yaml["fields"]}),
+            "ads.example: columns that are out changed their order; a new column stands last, as BigQuery puts it",
+        ),
         (lambda yaml: yaml.pop("partition"), "ads.example: partition was date and is None; make a new table ads.example_v2"),
         (
             lambda yaml: yaml.update(grain=["account_id"]),

@@ -136,8 +136,9 @@ def test_the_dashboards_views_are_authorised_on_what_they_read_and_show_nothing_
     for view in shown:
         personal = {f.name for table in tables_of(parsed(view.view or "")) for f in load_contract(table).fields if f.pii}
         assert not personal & set(re.findall(r"\w+", view.view or "")), view.name
-    readers = [r["values"] for r in planned("release", "dev") if r["type"] == "google_bigquery_dataset_iam_member"]
-    assert [(r["dataset_id"], r["role"]) for r in readers] == [("dashboard", "roles/bigquery.dataViewer")]
+    (reader,) = (r["values"] for r in planned("release", "dev") if r["name"] == "dashboard_reader")
+    assert (reader["dataset_id"], reader["role"], reader["user_by_email"]) == ("dashboard", "roles/bigquery.dataViewer", None)
+    assert reader["group_by_email"] == "growth@my-company.example"
 
 
 def test_every_dag_and_plugin_file_goes_into_the_bucket(planned: Plan) -> None:
