@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,14 @@ class Run:
     def state(self, container: str) -> dict[str, Any]:
         """podman's `State` of a container."""
         return dict(inspect("container", f"{self.name}-{container}")["State"])
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the job was killed for its memory: podman's word, or the kernel's, as conmon 2.1 hears nothing on cgroup v1."""
+        found = inspect("container", f"{self.name}-base")
+        said = subprocess.run(["dmesg"], capture_output=True, text=True, check=False).stdout
+        return bool(found["State"]["OOMKilled"]) or any(
+            "oom-kill:" in line and f"libpod-{found['Id']}," in line for line in said.splitlines()
+        )
 
     def logs(self) -> str:
         """What the job wrote."""
