@@ -63,6 +63,13 @@ def objects(pod: Pod) -> bool:
     return not kinds <= {"emptyDir", "configMap", "secret"} or "imagePullSecrets" in pod["spec"]
 
 
+def restricted(pod: Pod) -> bool:
+    """Kubernetes' pod security standard `restricted`, which a namespace may enforce (kubernetes.io: pod-security-standards)."""
+    of_pod = pod["spec"].get("securityContext", {})
+    safe = of_pod.get("seccompProfile") == {"type": "RuntimeDefault"} and of_pod.get("runAsNonRoot") is True
+    return not safe or of_pod.get("runAsUser") == 0 or privilege(pod) or host(pod) or objects(pod)
+
+
 def _plant(pod: Pod, path: str, value: Any) -> None:
     *way, last = path.split(".")
     for step in way:
@@ -74,7 +81,7 @@ def _plant(pod: Pod, path: str, value: Any) -> None:
 
 
 ON_COMPOSER: list[Callable[[Pod], bool]] = [namespace, identity]
-ANYWHERE: list[Callable[[Pod], bool]] = [sidecars, placement, host, privilege, objects]
+ANYWHERE: list[Callable[[Pod], bool]] = [sidecars, placement, host, privilege, objects, restricted]
 SINS: list[tuple[Callable[[Pod], bool], str, Any]] = [
     (namespace, "metadata.namespace", "default"),
     (identity, "spec.serviceAccountName", "aelp2-mutator"),
@@ -89,6 +96,8 @@ SINS: list[tuple[Callable[[Pod], bool], str, Any]] = [
     (privilege, "spec.initContainers", [{"name": "prepare"}]),
     (objects, "spec.volumes.+", {"name": "disk", "persistentVolumeClaim": {"claimName": "disk"}}),
     (objects, "spec.imagePullSecrets", [{"name": "registry"}]),
+    (restricted, "spec.securityContext.runAsNonRoot", False),
+    (restricted, "spec.securityContext.seccompProfile", {"type": "Unconfined"}),
 ]
 
 
