@@ -26,6 +26,7 @@ GCLOUD = {
     "gcloud billing projects link": {"--billing-account"},
     "gcloud components install": set(),
     "gcloud composer environments describe": {"--project", "--location", "--format"},
+    "gcloud composer environments list-packages": {"--location"},
     "gcloud composer environments run": {"--project", "--location"},
     "gcloud config set": set(),
     "gcloud config unset": set(),
@@ -39,7 +40,7 @@ GCLOUD = {
     "gcloud storage buckets update": {"--versioning"},
     "gcloud storage rm": {"--recursive"},
 }
-TERRAFORM = {"init", "plan", "apply", "output", "force-unlock", "import", "show", "state", "test", "validate", "fmt"}
+TERRAFORM = {"init", "plan", "apply", "output", "force-unlock", "import", "show", "state", "test", "validate", "fmt", "providers"}
 _FOLDERS = "dags|docs|images|include|plugins|scripts|tasks|terraform|tests"
 _AT_THE_TOP = r"Makefile|README\.md|CHANGELOG\.md|CONTRIBUTING\.md|pyproject\.toml|uv\.lock"
 _PATH = re.compile(rf"(?<![\w./$-])(?:(?:{_FOLDERS})/[\w./*-]*[\w*]/?|(?:{_AT_THE_TOP}))")
@@ -66,7 +67,10 @@ def problems(page: Path, text: str) -> list[str]:
     for code in [*fenced, *inline]:
         found += [*_paths(page, code), *_variables(code)]
     for code in inline:
-        found += [*_dags(code), *_names(code)]
+        found += [
+            *_dags(code),
+            *(() if page.parent.name == "decisions" else _names(code)),
+        ]  # a decision names what it did away with
     return found
 
 
