@@ -27,7 +27,6 @@ from loop_summary import Outcome, print_summary, read_facts
 sys.path.insert(0, str(ROOT / "plugins" / "aelp2_airflow"))
 from simulated_clock import set_clock
 
-_SETTLED_S = 1.0  # the scheduler's heartbeat must be younger than the parked task by so much before it is answered
 _NOT_YET = ("scheduled", "queued", "running")  # states of a gate that does not wait yet
 APPROVAL, CANARY, WATCH, METRICS = "budget_approval_daily", "budget_canary_daily", "budget_watch_daily", "metrics_daily"
 AD_APPROVAL, AD_CANARY = "bandit_approval_daily", "bandit_canary_daily"
@@ -208,22 +207,9 @@ class Loop:
             self.say(f"nobody answers; the request expires after {self.wish.answer_within_s} s")
         else:
             option = {"approve": "Approve", "reject": "Reject"}[self.wish.decision]
-            self._let_the_scheduler_settle()
+            approver.let_the_scheduler_settle()
             self.say(f"{APPROVER} answers {option} through Airflow's REST API")
             approver.answer(approval, run_id, "review", option)
-
-    def _let_the_scheduler_settle(self) -> None:
-        """Return once the scheduler has seen that the task is parked.
-
-        Airflow 3.3.1 takes an answer that comes before that for a failure of the task; on a busy machine seconds go by.
-        """
-        parked, deadline = datetime.now(UTC), time.monotonic() + 60
-        while time.monotonic() < deadline:
-            beat = AirflowApi.health(self.airflow.url)["scheduler"]["latest_scheduler_heartbeat"]
-            if beat and datetime.fromisoformat(beat) > parked + timedelta(seconds=_SETTLED_S):
-                return
-            time.sleep(0.2)
-        raise RuntimeError("the scheduler has not beaten for a minute; see its log")
 
     def _watch(self, progress: Progress, run_date: date) -> None:
         """Let the canary live for some simulated days, each with its data and its watch."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 from unittest import mock
 
 from act_world import ACCOUNT, AUTHOR, NOW, PERSON, RUN_DATE, account, live_policy, settings
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -222,7 +222,8 @@ class Loop(RuleBasedStateMachine):
                 assert history.change_state(one.change_id) in ("", "failed", "rolled_back"), "M9"
 
 
-def run(machine: type[Loop], examples: int) -> None:
+def run(machine: type[Loop], examples: int, *, shrinks: bool = True) -> None:
+    """Run ``examples`` sequences; without ``shrinks`` the first failing one is raised as found, which takes a fraction of the time."""
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(
@@ -230,6 +231,7 @@ def run(machine: type[Loop], examples: int) -> None:
             stateful_step_count=14,
             deadline=None,
             derandomize=True,
+            phases=[phase for phase in Phase if shrinks or phase is not Phase.shrink],
             report_multiple_bugs=False,  # the first broken invariant is raised as itself, not in a group
             suppress_health_check=list(HealthCheck),
         ),

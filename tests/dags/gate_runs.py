@@ -7,9 +7,6 @@ from airflow_api import AirflowApi
 from local_airflow import APPROVER, OPERATOR, LocalAirflow
 
 APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
-# Airflow 3.3.1 takes an answer in the very moment a task is parked for a failure of the task (the worker's "done with this part"
-# comes in when the task is queued again). No person is that fast; the tests must not be either.
-READING_S = 3
 
 
 def until[T](condition: Callable[[], T], what: str, timeout_s: float = 150) -> T:
@@ -42,9 +39,15 @@ class GateRuns:
         return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
 
     def asked(self, run_id: str) -> None:
-        """Wait until the approval waits for a person, and has done so for as long as one reads."""
+        """Wait until the approval waits for a person and the canary's gate for the approval, and the scheduler knows of both.
+
+        Airflow 3.3.1 takes an answer in the moment in which a task is parked for a failure of the task. No person is that fast.
+        """
         self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
-        time.sleep(READING_S)
+        at = self.operator.run(APPROVAL, run_id)["logical_date"]
+        canary = until(lambda: self.operator.run_at(CANARY, at), f"the twin of {run_id}")
+        self.wait_for(CANARY, canary["dag_run_id"], "gate", "deferred")
+        self.operator.let_the_scheduler_settle()
 
     def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
         until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")

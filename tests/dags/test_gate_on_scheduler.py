@@ -145,7 +145,6 @@ def test_the_canary_alone_brings_its_approval_along(loop: Loop) -> None:
     canary = loop.trigger(CANARY, day)
     approval = loop.find(APPROVAL, day)
     loop.asked(approval)
-    loop.wait_for(CANARY, canary, "gate", "deferred")
     loop.approver.answer(APPROVAL, approval, "review", "Approve")
 
     assert (loop.end(APPROVAL, approval)[0], loop.end(CANARY, canary)[0]) == ("success", "success")
@@ -189,7 +188,6 @@ def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, 
     approval = loop.trigger(APPROVAL, day)
     canary = loop.find(CANARY, day)
     loop.asked(approval)
-    loop.wait_for(CANARY, canary, "gate", "deferred")
     loop.operator.set_task_state(dag_id, approval if dag_id == APPROVAL else canary, task_id, "success")
 
     state, tasks = loop.end(CANARY, canary)
