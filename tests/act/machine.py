@@ -223,7 +223,7 @@ class Loop(RuleBasedStateMachine):
 
 
 def run(machine: type[Loop], examples: int, *, shrinks: bool = True) -> None:
-    """Run ``examples`` sequences; without ``shrinks`` the first failing one is raised as found, which takes a fraction of the time."""
+    """Run ``examples`` sequences; without ``shrinks`` the first failing one is raised as found, in a fraction of the time."""
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(

@@ -39,7 +39,8 @@ TABLES = {
         Table("meridian/national_media.csv", "meridian_national", "new_customers", "2024-01-22", FOUR),
         # Twenty regions: three years at the default draws take minutes and tell nothing more than half of it.
         Table(
-            "meridian/geo_media.csv", "meridian_geo", "new_customers", "2024-01-22", FOUR, ("--window-weeks", "80", "--draws", "200")
+            "meridian/geo_media.csv", "meridian_geo", "new_customers", "2024-01-22", FOUR,
+            ("--window-weeks", "80", "--draws", "200"),
         ),
         Table(
             "mmm_recovery/small_business.csv", "small_business", "revenue", "2022-01-02",
