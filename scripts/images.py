@@ -126,10 +126,12 @@ def _labels(base: str) -> Iterator[str]:
 class Builder:
     """Builds of one base, with the stages that all images share made once."""
 
-    def __init__(self, base: str, scratch: Path, *, fresh: bool) -> None:
+    def __init__(self, base: str, scratch: Path, *, fresh: bool, flags: bool = False) -> None:
         # buildah 1.28 cannot mount from a stage that it found in its cache, so the installer's stage is handed over as an image.
         self._flags = [*_machine(scratch), "--quiet", f"--file={DOCKERFILE}", *(["--no-cache"] if fresh else [])]
         self._arguments = [f"--build-arg={pair}" for pair in _labels(base)]
+        if flags:
+            self._arguments.append("--build-arg=FLAGS=1")
         self._base = base
 
     def stage(self, name: str) -> None:
@@ -161,7 +163,7 @@ def megabytes(name: str) -> int:
     return round(inspect("image", name)["Size"] / 1e6)
 
 
-def build(extras: list[str], *, wanted: str = "", release: bool = False, fresh: bool = False) -> None:
+def build(extras: list[str], *, wanted: str = "", release: bool = False, fresh: bool = False, flags: bool = False) -> None:
     """Build ``extras`` two at a time, one line each."""
     require()
     known = sorted(jobs_by_image())
@@ -171,7 +173,7 @@ def build(extras: list[str], *, wanted: str = "", release: bool = False, fresh: 
     base = choose_base(wanted, release=release)
     print(f"base       {time.monotonic() - began:5.0f} s {megabytes(base):5d} MB  {base}", flush=True)
     with tempfile.TemporaryDirectory(prefix="aelp2-images-") as scratch:
-        builder = Builder(base, Path(scratch), fresh=fresh)
+        builder = Builder(base, Path(scratch), fresh=fresh, flags=flags)
         for stage, means in (("uv", "installer"), ("base", "shared")):
             started = time.monotonic()
             builder.stage(stage)
@@ -190,10 +192,11 @@ def main() -> int:
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="dependency sets; all that DAGs use if none is named")
     parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", ""), help="local, or a reference; else BASE_IMAGE, else pinned")
     parser.add_argument("--release", action="store_true", help="refuse every base that is not named by digest")
+    parser.add_argument("--flags", action="store_true", help="GrowthBook's SDK too, for AELP2_FLAGS")
     parser.add_argument("--fresh", action="store_true", help="use no layer of an earlier build")
     asked = parser.parse_args()
     try:
-        build(asked.extras, wanted=asked.base, release=asked.release, fresh=asked.fresh)
+        build(asked.extras, wanted=asked.base, release=asked.release, fresh=asked.fresh, flags=asked.flags)
     except PodmanError as error:
         print(error, file=sys.stderr)
         return 1
