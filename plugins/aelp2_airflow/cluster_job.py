@@ -110,6 +110,7 @@ class JobPod:
             super().cleanup(pod=pod, remote_pod=remote_pod, xcom_result=xcom_result, context=context)
         except ApiException as gone:
             if gone.status != 404:
+                self.on_kill()
                 raise
             if remote_pod.status.phase != "Succeeded":
                 why = "lost its pod: the node went away, or somebody deleted it"
@@ -119,16 +120,19 @@ class JobPod:
         except AirflowException as failed:
             if remote_pod.status.phase not in ("Succeeded", "Failed"):
                 self.on_kill()  # what Airflow has given up must not begin later, least of all a pod that mutates
-            raise self._failure(remote_pod) from (reason or failed)
+            raise self._failure(remote_pod, reason) from (reason or failed)
 
-    def _failure(self: Any, remote_pod: Any) -> AirflowException:
+    def _failure(self: Any, remote_pod: Any, reason: BaseException | None) -> AirflowException:
         command: str = self.container.command
         if found := of_pod(remote_pod):
             return error(command, found)
         code = exit_code(remote_pod, self.base_container_name)
         if code:
             return failure(command, code)
-        why = "ended well, but its pod did not" if code == 0 else "failed, and its pod does not say why"
+        if remote_pod.status.phase == "Failed":
+            why = "ended well, but its pod did not" if code == 0 else "failed, and its pod does not say why"
+        else:
+            why = f"could not be followed to its end, so its pod was ended; the cause, {type(reason).__name__}, is above"
         return error(command, Failure(Kind.UNKNOWN, why))
 
 

@@ -56,7 +56,10 @@ def after(*assets: Asset) -> list[Asset] | None:
 def alert(context: Mapping[str, Any], urgency: Urgency) -> None:
     """Log one JSON line that a log-based alert can match on `aelp2_alert` and a person can act on."""
     task = context["task"]
-    kind = of_exception(context.get("exception"))
+    exception = context.get("exception")
+    kind = of_exception(exception)
+    # Airflow itself calls this, with no exception, where it lost the worker: nobody was left to end the pod.
+    vanished = "the task's Airflow worker vanished; a pod it had started runs on to its end or its deadline"
     found = IF_IT_FAILS.search(context["dag"].doc_md or "")
     line = {
         "aelp2_alert": "task_failed",
@@ -67,7 +70,7 @@ def alert(context: Mapping[str, Any], urgency: Urgency) -> None:
         "dag_id": context["dag"].dag_id,
         "task_id": task.task_id,
         "run_id": context["run_id"],
-        "error": f"{type(context.get('exception')).__name__}: {context.get('exception')}"[:500],
+        "error": f"{type(exception).__name__}: {exception}"[:500] if exception else vanished,
         "what_to_do": " ".join(found.group(1).split()) if found else "",
         "runbook": f"docs/runbooks/{context['dag'].dag_id}.md",
         "log_url": context["ti"].log_url,

@@ -102,7 +102,10 @@ def of_exception(exception: object) -> Kind:
     """The kind of what ended a task, whatever it was."""
     if isinstance(kind := getattr(exception, "kind", None), Kind):
         return kind
-    return Kind.DEADLINE if isinstance(exception, AirflowTaskTimeout | AirflowSensorTimeout) else Kind.UNKNOWN
+    from airflow.providers.standard.exceptions import HITLTimeoutError  # where a person gave no answer in time
+
+    late = isinstance(exception, AirflowTaskTimeout | AirflowSensorTimeout | HITLTimeoutError)
+    return Kind.DEADLINE if late else Kind.UNKNOWN
 
 
 def of_pod(pod: Any) -> Failure | None:

@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes.client import ApiClient, V1Pod
 from kubernetes.client.exceptions import ApiException
 
-GONE = "gone"
+GONE = 404  # a state can also be the HTTP status that the API answers with
 BASE, SIDECAR = "base", "airflow-xcom-sidecar"
 IMAGE = "europe-docker.pkg.dev/p/aelp2/ads@sha256:" + "0" * 64
 
@@ -49,8 +49,8 @@ class Cluster:
         self.api_client = ApiClient()
 
     def _pod(self, state: Any) -> V1Pod:
-        if state == GONE:
-            raise ApiException(status=404, reason="Not Found")
+        if isinstance(state, int):
+            raise ApiException(status=state, reason="as the test asked")
         assert self.manifest is not None
         return self.api_client.deserialize(_Response(self.manifest | {"status": state}), "V1Pod")
 

@@ -10,7 +10,7 @@ import pytest
 from aelp2_airflow.containers import Container
 from aelp2_airflow.local_job import LocalJobOperator
 from aelp2_airflow.simulated_clock import set_clock, simulated_now
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 
 def _program(folder: Path, body: str) -> str:
@@ -30,24 +30,53 @@ def _operator(*, xcom: bool = False) -> LocalJobOperator:
 
 
 @pytest.mark.parametrize(
-    ("code", "expected", "is_final"),
+    ("code", "expected", "is_final", "kind"),
     [
-        (1, AirflowException, False),
-        (2, AirflowFailException, True),
-        (3, AirflowFailException, True),
-        (4, AirflowFailException, True),
-        (75, AirflowException, False),
-        (99, AirflowSkipException, False),
+        (1, AirflowException, False, "job_error"),
+        (2, AirflowFailException, True, "usage"),
+        (3, AirflowFailException, True, "gate"),
+        (4, AirflowFailException, True, "guard"),
+        (75, AirflowException, False, "passing"),
+        (99, AirflowSkipException, False, None),
     ],
 )
 def test_exit_codes(
-    code: int, expected: type[Exception], is_final: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: int, expected: type[Exception], is_final: bool, kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """99 skips; 2, 3 and 4 fail without another try; 1 and 75 may be tried again. The message names code and meaning."""
+    """99 skips; 2, 3 and 4 fail without another try; 1 and 75 may be tried again. The message names code and meaning, the alert
+    gets the kind."""
     monkeypatch.setenv("AELP2_CLI", _program(tmp_path, f"sys.exit({code})"))
     with pytest.raises(expected, match=f"aelp2 fit-mmm ended with exit code {code} ") as raised:
         _operator().execute({})
     assert is_final == isinstance(raised.value, AirflowFailException)
+    assert getattr(raised.value, "kind", None) == kind
+
+
+@pytest.mark.parametrize(("signal", "code", "kind"), [("SIGKILL", 137, "out_of_memory"), ("SIGTERM", 143, "evicted")])
+def test_a_job_that_a_signal_ends_is_told_apart(
+    signal: str, code: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a pod: killed is mostly short of memory, terminated is from outside. Both may be tried again."""
+    monkeypatch.setenv("AELP2_CLI", _program(tmp_path, f"os.kill(os.getpid(), signal.{signal}); time.sleep(30)"))
+    with pytest.raises(AirflowException, match=f"exit code {code} ") as raised:
+        _operator().execute({})
+    assert (raised.value.kind, isinstance(raised.value, AirflowFailException)) == (kind, False)  # type: ignore[attr-defined]
+
+
+def test_a_local_job_that_runs_out_of_time_is_ended_and_called_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's timeout ends the process, and the alert calls it a deadline."""
+    from aelp2_airflow.failure_kinds import of_exception
+    from airflow.sdk.execution_time.task_runner import _run_execute_callable
+
+    monkeypatch.setenv(
+        "AELP2_CLI", _program(tmp_path, f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(60)")
+    )
+    operator = _operator()
+    operator.execution_timeout = timedelta(seconds=1)
+    with pytest.raises(AirflowTaskTimeout) as raised:
+        _run_execute_callable({}, operator.execute, operator)
+    assert of_exception(raised.value) == "deadline"
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
 
 
 def test_xcom_is_what_the_job_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,17 @@ from aelp2_airflow.containers import Access, Container
 from aelp2_airflow.defaults import Urgency, alert
 from aelp2_airflow.failure_kinds import FIRST_STEP, Kind
 from airflow.providers.cncf.kubernetes.utils import pod_manager
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from airflow.sdk.execution_time.task_runner import _run_execute_callable
 from cluster_double import GONE, IMAGE, RUNNING, SIDECAR, Cluster, container, ended, status
+from kubernetes.client.exceptions import ApiException
 
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
 NO_NODE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: 3 Insufficient cpu."}
@@ -146,6 +154,17 @@ def test_a_task_that_runs_out_of_time_ends_its_pod(make: Callable[..., Any]) -> 
     assert _alert(operator, error)["kind"] == "deadline"
 
 
+@pytest.mark.parametrize("code", [500, 403])
+def test_a_pod_that_cannot_be_followed_is_ended(code: int, make: Callable[..., Any]) -> None:
+    """Where the API fails, nobody would see what the pod does next: it is told to end, and the error names what broke."""
+    for state_after in (RUNNING, code):
+        cluster = Cluster(RUNNING, code, state_after)
+        cluster.read_namespaced_pod_log = lambda *_, **__: (_ for _ in ()).throw(ApiException(status=code))  # type: ignore[method-assign]
+        error = _run(make(cluster, "mutate"))
+        assert cluster.deleted == 1
+        assert isinstance(error, ApiException) or "ApiException" in str(error)
+
+
 def test_nothing_to_do_is_skipped(make: Callable[..., Any]) -> None:
     """Exit code 99 skips the task on both runners."""
     assert isinstance(_run(make(Cluster(RUNNING, failed(99)))), AirflowSkipException)
@@ -207,4 +226,7 @@ def test_the_alert_carries_the_kind_and_its_first_step(make: Callable[..., Any])
     assert (line["kind"], line["first_step"]) == ("out_of_memory", FIRST_STEP[Kind.OUT_OF_MEMORY])
     assert "OOMKilled" in line["error"]
     assert _alert(operator, ValueError("x"))["kind"] == "unknown"
-    assert _alert(operator, None)["kind"] == "unknown"
+    lost = _alert(operator, None)  # as Airflow calls it where the worker vanished
+    assert (lost["kind"], "worker vanished" in lost["error"]) == ("unknown", True)
+    assert _alert(operator, HITLTimeoutError("nobody answered"))["kind"] == "deadline"
+    assert _alert(operator, AirflowSensorTimeout("no answer came"))["kind"] == "deadline"
