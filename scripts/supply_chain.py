@@ -1,7 +1,7 @@
 """What is inside of each image, and what is known against it: `make sbom`, `make audit`.
 
-`sbom` writes dist/sbom/aelp2-EXTRA.cdx.json (CycloneDX 1.5): the locked Python packages with their hashes, the interpreter and Debian's
-packages as the built image reports them. `audit` asks a public service about every locked package and ends with 1 for a
+`sbom` writes dist/sbom/aelp2-EXTRA.cdx.json (CycloneDX 1.5): the locked Python packages with their hashes, the interpreter and
+Debian's packages as the built image reports them. `audit` asks a public service about every locked package and ends with 1 for a
 finding that images/audit-ignores.yaml does not explain, with 2 where the service did not answer for all of them.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.markers import Marker
 from podman import ROOT, PodmanError, inspect, podman, require
 
 from images import image_name, jobs_by_image
@@ -34,6 +35,12 @@ def _export(form: str, *extras: str) -> str:
     flags = ["--quiet", "--frozen", "--no-default-groups", "--no-emit-project", f"--format={form}"]
     chosen = [word for extra in extras for word in ("--extra", extra)]
     return subprocess.run([_UV, "export", *flags, *chosen], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def _is_for_linux(component: Mapping[str, Any]) -> bool:
+    """Whether uv installs it in an image: the lock also holds what only Windows or another Python needs."""
+    markers = [one["value"] for one in component.get("properties", ()) if one["name"] == "uv:package:marker"]
+    return all(Marker(marker).evaluate() for marker in markers)
 
 
 def complete(
@@ -60,11 +67,17 @@ def complete(
         name, version, architecture = line.split("\t")
         purl = f"pkg:deb/debian/{name}@{version.replace('+', '%2B').replace(':', '%3A')}?arch={architecture}"
         found.append({"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl})
+    left_out = {one["bom-ref"] for one in document.get("components", []) if not _is_for_linux(one)}
+    document["components"] = [one for one in document.get("components", []) if one["bom-ref"] not in left_out]
+    kept = [one for one in document.get("dependencies", []) if one["ref"] not in left_out]
+    document["dependencies"] = [
+        one | {"dependsOn": [ref for ref in one.get("dependsOn", []) if ref not in left_out]} for one in kept
+    ]
     project = document["metadata"]["component"]
     document["metadata"]["component"] = own
-    document["components"] = [project, *document.get("components", []), *found]
+    document["components"] = [project, *document["components"], *found]
     holds = [project["bom-ref"], *(one["bom-ref"] for one in found)]
-    document["dependencies"] = [{"ref": image, "dependsOn": holds}, *document.get("dependencies", [])]
+    document["dependencies"] = [{"ref": image, "dependsOn": holds}, *document["dependencies"]]
     return document
 
 
@@ -82,7 +95,7 @@ def sbom(extra: str) -> Path:
     TARGET.mkdir(parents=True, exist_ok=True)
     file = TARGET / f"aelp2-{extra}.cdx.json"
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"{file.relative_to(ROOT)}: {len(document['components'])} components")
+    print(f"{file}: {len(document['components'])} components")
     return file
 
 

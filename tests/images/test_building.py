@@ -120,12 +120,15 @@ def test_the_machines_addresses_of_packages_reach_pip_and_its_files_do_not(monke
 
 
 def test_an_sbom_says_what_uv_does_not_know() -> None:
-    """The image, its interpreter and Debian's packages join the list, and every reference resolves."""
+    """The image, its interpreter and Debian's packages join the list, what Windows needs leaves it, references resolve."""
     project = {"type": "library", "bom-ref": "aelp2-1", "name": "aelp2"}
     document = {
         "metadata": {"component": project},
-        "components": [{"bom-ref": "polars-2", "name": "polars"}],
-        "dependencies": [{"ref": "aelp2-1", "dependsOn": ["polars-2"]}],
+        "components": [
+            {"bom-ref": "polars-2", "name": "polars"},
+            {"bom-ref": "w-1", "name": "w", "properties": [{"name": "uv:package:marker", "value": "sys_platform == 'win32'"}]},
+        ],
+        "dependencies": [{"ref": "aelp2-1", "dependsOn": ["polars-2", "w-1"]}, {"ref": "w-1"}],
     }
     made = supply_chain.complete(
         document, "aelp2-ads", {"org.opencontainers.image.version": "1.2"}, "3.12.15", ["zlib1g\t1:1.2+x\tamd64"]

@@ -37,7 +37,7 @@ def test_the_image_runs_the_program_as_the_user_of_the_pods() -> None:
 
 
 def test_an_image_can_carry_the_flags_of_an_advertiser_that_has_some() -> None:
-    """FLAGS adds the extra to any set, wherever the set is installed; without it there is none, and the shared layer has neither."""
+    """FLAGS adds the extra to any set, wherever the set is installed; the shared layer has neither."""
     installs = re.findall(r"uv sync [^\n]*", DOCKERFILE)
     of_a_set = [line for line in installs if '--extra "$EXTRA" ${FLAGS:+--extra flags}' in line]
     assert (len(installs), len(of_a_set)) == (3, 2)

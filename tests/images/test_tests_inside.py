@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -73,9 +74,7 @@ def test_the_same_lock_gives_the_same_packages(images: list[str]) -> None:
     """Names and versions inside are those that uv.lock holds for base and the set, nothing else and nothing less."""
     from podman import podman
 
-    program = (
-        "import importlib.metadata as m; print(*(f'{d.name}=={d.version}'.lower().replace('_', '-') for d in m.distributions()))"
-    )
+    program = "import importlib.metadata as m; print(*(f'{d.name.lower()}=={d.version}' for d in m.distributions()))"
     for image in images:
         export = [
             "export",
@@ -90,7 +89,11 @@ def test_the_same_lock_gives_the_same_packages(images: list[str]) -> None:
         uv = ROOT / ".tools" / "bin" / "uv"
         said = subprocess.run([uv, *export, "--extra", image], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         locked = {line.split(" ;")[0].strip() for line in said.splitlines() if _holds(line)}
-        inside = podman("run", *AT_REST, "--entrypoint=python", f"localhost/aelp2-{image}", "-c", program).stdout.split()
+        inside = (
+            podman("run", *AT_REST, "--entrypoint=python", f"localhost/aelp2-{image}", "-c", program)
+            .stdout.replace("_", "-")
+            .split()
+        )
         assert {one for one in inside if not one.startswith("aelp2==")} == locked, image
 
 
@@ -100,3 +103,24 @@ def _holds(line: str) -> bool:
 
     _, _, marker = line.partition(" ; ")
     return "==" in line.split(" ;")[0] and (not marker or Marker(marker).evaluate())
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_an_sbom_lists_what_is_inside(image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python package of the image and no other, the interpreter, Debian's packages; the labels it was built with."""
+    import supply_chain
+    from podman import podman
+
+    monkeypatch.setattr(supply_chain, "TARGET", tmp_path)
+    document = json.loads(supply_chain.sbom(image).read_text(encoding="utf-8"))
+    program = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
+    inside = (
+        podman("run", *AT_REST, "--entrypoint=python", f"localhost/aelp2-{image}", "-c", program).stdout.replace("_", "-").split()
+    )
+    kinds = [
+        (one.get("purl", "pkg:pypi/").split("/")[0], one["name"].lower().replace("_", "-")) for one in document["components"]
+    ]
+    assert sorted(name for kind, name in kinds if kind == "pkg:pypi") == sorted(inside)
+    assert {"libssl3", "procps"} <= {name for kind, name in kinds if kind == "pkg:deb"}
+    assert ("pkg:generic", "python") in {(kind, name) for kind, name in kinds}
+    assert "org.opencontainers.image.revision" in {one["name"] for one in document["metadata"]["component"]["properties"]}
