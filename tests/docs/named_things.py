@@ -63,7 +63,8 @@ def problems(page: Path, text: str) -> list[str]:
     for line in [line for body in fenced for line in _lines(body)]:
         found += _command(line)
     for code in inline:
-        found += _command(code) if re.match(r"(make|aelp2|gcloud|terraform|bq|\.venv\S*) ", code) else []
+        if re.match(r"(make|aelp2|gcloud|terraform|\.venv\S*) ", code):
+            found += [problem for line in _lines(code) for problem in _command(line)]
     for code in [*fenced, *inline]:
         found += [*_paths(page, code), *_variables(code)]
     for code in inline:
