@@ -33,7 +33,5 @@ def images() -> list[str]:
     for name in names:
         found = (inspect("image", built.image_name(name)).get("Labels") or {}).get("aelp2.source")
         if found != wanted:
-            pytest.fail(
-                f"{built.image_name(name)} is {'missing' if found is None else 'of another state of this tree'}: run `make image`"
-            )
+            pytest.fail(f"{built.image_name(name)} is {'missing' if found is None else 'of another state of this tree'}: run `make image`")
     return names

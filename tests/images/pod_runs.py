@@ -100,9 +100,7 @@ class Run:
 
     def in_sidecar(self, line: str) -> str:
         """What a line typed into the sidecar's shell answers, as Airflow types it."""
-        return podman(
-            "exec", "--interactive", f"{self.name}-airflow-xcom-sidecar", "/bin/sh", stdin=f"{line}\n", check=False
-        ).stdout
+        return podman("exec", "--interactive", f"{self.name}-airflow-xcom-sidecar", "/bin/sh", stdin=f"{line}\n", check=False).stdout
 
 
 @contextmanager
@@ -113,12 +111,7 @@ def played(pod: Mapping[str, Any], folder: Path, **settings: str) -> Iterator[Ru
     for path in (data, *data.rglob("*")):  # what kubelet does by fsGroup, podman does not: the pod's user may write there
         path.chmod(0o777 if path.is_dir() else 0o666)
     name = f"aelp2-{pod['metadata']['labels']['job']}-{secrets.token_hex(4)}"
-    config = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": SETTINGS},
-        "data": {"AELP2_MODE": "shadow", **settings},
-    }
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SETTINGS}, "data": {"AELP2_MODE": "shadow", **settings}}
     files = {"pod.json": on_this_machine(pod, folder, name), "settings.json": config}
     for file, document in files.items():
         (folder / file).write_text(json.dumps(document), encoding="utf-8")

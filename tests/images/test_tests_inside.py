@@ -20,14 +20,7 @@ FILES = {
     "mmm": "measure/test_fit_mmm.py",
     "report": "govern/test_report_page.py",
 }
-AT_REST = (
-    "--rm",
-    "--read-only",
-    "--network=none",
-    f"--user={POD_USER}:{POD_USER}",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-)
+AT_REST = ("--rm", "--read-only", "--network=none", f"--user={POD_USER}:{POD_USER}", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +56,7 @@ def test_an_image_carries_no_compiler_and_no_installer(image: str) -> None:
     """What is not there cannot be used by whoever gets in: no C compiler, no uv, no pip in the environment, no tests' tools."""
     from podman import podman
 
-    line = 'for p in cc gcc g++ clang make uv; do command -v $p; done; python -c \'import importlib.util as u; print([m for m in ("pip", "pytest", "airflow") if u.find_spec(m)])\''
+    line = "for p in cc gcc g++ clang make uv; do command -v $p; done; python -c 'import importlib.util as u; print([m for m in (\"pip\", \"pytest\", \"airflow\") if u.find_spec(m)])'"
     done = podman("run", *AT_REST, "--entrypoint=sh", f"localhost/aelp2-{image}", "-c", line)
     assert done.stdout.strip() == "[]"
 
@@ -72,18 +65,9 @@ def test_the_same_lock_gives_the_same_packages(images: list[str]) -> None:
     """Names and versions inside are those that uv.lock holds for base and the set, nothing else and nothing less."""
     from podman import podman
 
-    program = 'import importlib.metadata as m; print(*sorted(f\'{d.name.lower().replace("_", "-")}=={d.version}\' for d in m.distributions()))'
+    program = "import importlib.metadata as m; print(*sorted(f'{d.name.lower().replace(\"_\", \"-\")}=={d.version}' for d in m.distributions()))"
     for image in images:
-        export = [
-            "export",
-            "--quiet",
-            "--frozen",
-            "--no-default-groups",
-            "--no-hashes",
-            "--no-annotate",
-            "--no-header",
-            "--no-emit-project",
-        ]
+        export = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-hashes", "--no-annotate", "--no-header", "--no-emit-project"]
         uv = ROOT / ".tools" / "bin" / "uv"
         said = subprocess.run([uv, *export, "--extra", image], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         locked = {line.split(" ;")[0].strip() for line in said.splitlines() if _holds(line)}
