@@ -11,7 +11,7 @@ ENVIRONMENT ?= dev
 # Python keeps its byte code: a job starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test test-fast lint types test-airflow bench terraform-check terraform-schema terraform-scan docs format clean
+.PHONY: help setup run ui test test-fast lint types test-airflow bench terraform-check terraform-schema terraform-scan image image-test sbom audit docs format clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,10 +57,24 @@ terraform-scan: setup ## policy scan of Terraform by checkov, in an environment 
 terraform-schema: setup ## after a new resource type: read its schema from the pinned package
 	$(PY) scripts/terraform_schema.py
 
+image: setup ## the job images with podman; EXTRA=mmm: one; BASE_IMAGE=…: another base; FRESH=1: no layer of an earlier build
+	@$(PY) scripts/images.py $(EXTRA) $(if $(FRESH),--fresh)
+
+image-test: EXTRA :=
+image-test: image ## builds all images and runs in them, as root: tests of a job, one pod of each, failures, limits
+	$(PY) -m pytest -q -n 2 --dist load -m container tests/images
+
+sbom: image ## what is inside of each image: dist/sbom/*.cdx.json
+	@$(PY) scripts/supply_chain.py sbom $(EXTRA)
+
+audit: setup ## known vulnerabilities of every locked package; needs osv.dev, or SERVICE=pypi
+	@$(PY) scripts/supply_chain.py audit $(EXTRA) $(if $(SERVICE),--service $(SERVICE))
+
 docs: setup ## write the generated pages anew
 	$(PY) scripts/generate_docs.py
 	$(AIRFLOW_PY) scripts/dags_readme.py
 	$(AIRFLOW_PY) scripts/pod_manifests.py --write
+	$(PY) scripts/images.py --readme
 
 .PHONY: release release-dry-run
 

@@ -17,9 +17,9 @@ NAME = "localhost/aelp2-base"
 _SUITE = "bookworm"
 # What Python's extension modules are linked against, certificates, and pgrep for the XCom sidecar.
 _PACKAGES = (
-    "ca-certificates libbz2-1.0 libexpat1 libffi8 libgomp1 liblzma5 libncursesw6 libreadline8 libsqlite3-0 libssl3 libstdc++6 "
-    "libuuid1 procps zlib1g"
-).split()
+    *("ca-certificates", "libbz2-1.0", "libexpat1", "libffi8", "libgomp1", "liblzma5", "libncursesw6", "libreadline8"),
+    *("libsqlite3-0", "libssl3", "libstdc++6", "libuuid1", "procps", "zlib1g"),
+)
 _NOT_NEEDED = ("lib/python3.12/test", "lib/python3.12/site-packages", "lib/python3.12/config-*", "lib/python3.12/idlelib")
 _MODULES = "bz2, ctypes, curses, hashlib, lzma, readline, sqlite3, ssl, uuid, zlib, xml.parsers.expat"
 
@@ -37,7 +37,9 @@ def _check() -> Path:
         sys.exit(f"The base for tests is made on Debian 12 ({_SUITE}) only. Elsewhere name one: BASE_IMAGE=reference make image")
     prefix = Path(sys.base_prefix)
     if prefix == Path("/usr"):
-        sys.exit("The base for tests copies a Python 3.12 with a prefix of its own (pyenv's, for example); this one is the system's")
+        sys.exit(
+            "The base for tests copies a Python 3.12 with a prefix of its own (pyenv's, for example); this one is the system's"
+        )
     return prefix
 
 
@@ -57,7 +59,7 @@ def make(*, fresh: bool = False) -> str:
         Path(scratch).chmod(0o755)
         archive = Path(scratch) / "base.tar"
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_PACKAGES)}", "--dpkgopt=force-unsafe-io"]  # noqa: S607
+            ["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_PACKAGES)}", "--dpkgopt=force-unsafe-io"]
             + [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale")]
             + ['--aptopt=Acquire::Languages "none"', f"--customize-hook={copy}", '--customize-hook=ldconfig -r "$1"']
             + [_SUITE, str(archive), f"deb http://deb.debian.org/debian {_SUITE} main"],

@@ -27,6 +27,8 @@ DOCKERFILE = ROOT / "images" / "Dockerfile"
 MANIFESTS = ROOT / "tests" / "pods" / "manifests" / "composer"
 _DIGEST = re.compile(r"[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 _SENT = ("pyproject.toml", "uv.lock", "README.md", "tasks", "include", "images/Dockerfile")  # what an image is made of
+README = ROOT / "images" / "README.md"
+_TABLE_BEGINS, _TABLE_ENDS = "<!-- written by `make docs` -->\n", "<!-- end -->\n"
 _PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy")
 
 
@@ -39,6 +41,21 @@ def jobs_by_image() -> dict[str, dict[str, set[str]]]:
             image = base["image"].rsplit("/", 1)[1].split("@")[0]
             found.setdefault(image, {}).setdefault(base["args"][0], set()).add(file.stem)
     return dict(sorted(found.items()))
+
+
+def jobs_table() -> str:
+    """The part of images/README.md that says which job runs in which image."""
+    lines = ["| image | jobs (DAGs that run them there) |", "| --- | --- |"]
+    for image, jobs in jobs_by_image().items():
+        said = [f"`{job}` ({', '.join(sorted(dags))})" for job, dags in sorted(jobs.items())]
+        lines.append(f"| {image} | {', '.join(said)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_jobs_table(page: str) -> str:
+    """The page with the table as the manifests have it."""
+    before, _, rest = page.partition(_TABLE_BEGINS)
+    return before + _TABLE_BEGINS + jobs_table() + _TABLE_ENDS + rest.partition(_TABLE_ENDS)[2]
 
 
 def pinned_base() -> str:
@@ -78,7 +95,9 @@ def choose_base(wanted: str, *, release: bool) -> str:
     words = pulled.stderr.strip().splitlines()[-1]
     if wanted or release:
         sys.exit(f"The base {reference} cannot be pulled: {words}")
-    print(f"The pinned base cannot be pulled here ({words}).\nBuilding on a base for tests instead; such images are never released.")
+    print(
+        f"The pinned base cannot be pulled here ({words}).\nBuilding on a base for tests instead; such images are never released."
+    )
     return image_base.make()
 
 
@@ -113,11 +132,16 @@ def _pip_conf() -> str:
     return text.getvalue()
 
 
+def _git(*arguments: str) -> str:
+    """What git says; nothing where there is none, as in a tree without its history."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout  # noqa: S607
+
+
 def _labels(base: str) -> Iterator[str]:
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
-    changed = subprocess.run(["git", "status", "--porcelain", "--", *_SENT], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    head = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", *_SENT)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    yield f"REVISION={head.stdout.strip() or 'unknown'}{'-changed' if changed.stdout else ''}"
+    yield f"REVISION={head.strip() or 'unknown'}{'-changed' if changed else ''}"
     yield f"VERSION={project['version']}"
     yield f"SOURCE={source_hash()}"
     yield f"BASE_IMAGE={base}"
@@ -190,11 +214,17 @@ def main() -> int:
     """Build what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="dependency sets; all that DAGs use if none is named")
-    parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", ""), help="local, or a reference; else BASE_IMAGE, else pinned")
+    parser.add_argument(
+        "--base", default=os.environ.get("BASE_IMAGE", ""), help="local, or a reference; else BASE_IMAGE, else pinned"
+    )
     parser.add_argument("--release", action="store_true", help="refuse every base that is not named by digest")
     parser.add_argument("--flags", action="store_true", help="GrowthBook's SDK too, for AELP2_FLAGS")
     parser.add_argument("--fresh", action="store_true", help="use no layer of an earlier build")
+    parser.add_argument("--readme", action="store_true", help="only write the table of images/README.md anew")
     asked = parser.parse_args()
+    if asked.readme:
+        README.write_text(with_jobs_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
     try:
         build(asked.extras, wanted=asked.base, release=asked.release, fresh=asked.fresh, flags=asked.flags)
     except PodmanError as error:

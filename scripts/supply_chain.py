@@ -1,6 +1,6 @@
 """What is inside of each image, and what is known against it: `make sbom`, `make audit`.
 
-`sbom` writes dist/sbom/aelp2-EXTRA.cdx.json (CycloneDX 1.5): the locked Python packages with their hashes, and the interpreter and
+`sbom` writes dist/sbom/aelp2-EXTRA.cdx.json (CycloneDX 1.5): the locked Python packages with their hashes, the interpreter and
 Debian's packages as the built image reports them. `audit` asks a public service about every locked package and ends with 1 for a
 finding that images/audit-ignores.yaml does not explain, with 2 where the service did not answer for all of them.
 """
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from images import image_name, jobs_by_image
+from packaging.markers import Marker
 from podman import ROOT, PodmanError, inspect, podman, require
+
+from images import image_name, jobs_by_image
 
 IGNORES = ROOT / "images" / "audit-ignores.yaml"
 TARGET = ROOT / "dist" / "sbom"
@@ -35,7 +37,15 @@ def _export(form: str, *extras: str) -> str:
     return subprocess.run([_UV, "export", *flags, *chosen], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def complete(document: dict[str, Any], image: str, labels: Mapping[str, str], python: str, packages: Iterable[str]) -> dict[str, Any]:
+def _is_for_linux(component: Mapping[str, Any]) -> bool:
+    """Whether uv installs it in an image: the lock also holds what only Windows or another Python needs."""
+    markers = [one["value"] for one in component.get("properties", ()) if one["name"] == "uv:package:marker"]
+    return all(Marker(marker).evaluate() for marker in markers)
+
+
+def complete(
+    document: dict[str, Any], image: str, labels: Mapping[str, str], python: str, packages: Iterable[str]
+) -> dict[str, Any]:
     """uv's list of Python packages with what it does not know: the image itself, its interpreter, its Debian packages."""
     own = {
         "type": "container",
@@ -44,16 +54,30 @@ def complete(document: dict[str, Any], image: str, labels: Mapping[str, str], py
         "version": labels.get("org.opencontainers.image.version", "unknown"),
         "properties": [{"name": key, "value": value} for key, value in sorted(labels.items())],
     }
-    found = [{"type": "platform", "bom-ref": f"python@{python}", "name": "python", "version": python, "purl": f"pkg:generic/python@{python}"}]
+    found = [
+        {
+            "type": "platform",
+            "bom-ref": f"python@{python}",
+            "name": "python",
+            "version": python,
+            "purl": f"pkg:generic/python@{python}",
+        }
+    ]
     for line in packages:
         name, version, architecture = line.split("\t")
         purl = f"pkg:deb/debian/{name}@{version.replace('+', '%2B').replace(':', '%3A')}?arch={architecture}"
         found.append({"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl})
+    left_out = {one["bom-ref"] for one in document.get("components", []) if not _is_for_linux(one)}
+    document["components"] = [one for one in document.get("components", []) if one["bom-ref"] not in left_out]
+    kept = [one for one in document.get("dependencies", []) if one["ref"] not in left_out]
+    document["dependencies"] = [
+        one | {"dependsOn": [ref for ref in one.get("dependsOn", []) if ref not in left_out]} for one in kept
+    ]
     project = document["metadata"]["component"]
     document["metadata"]["component"] = own
-    document["components"] = [project, *document.get("components", []), *found]
+    document["components"] = [project, *document["components"], *found]
     holds = [project["bom-ref"], *(one["bom-ref"] for one in found)]
-    document["dependencies"] = [{"ref": image, "dependsOn": holds}, *document.get("dependencies", [])]
+    document["dependencies"] = [{"ref": image, "dependsOn": holds}, *document["dependencies"]]
     return document
 
 
@@ -71,7 +95,7 @@ def sbom(extra: str) -> Path:
     TARGET.mkdir(parents=True, exist_ok=True)
     file = TARGET / f"aelp2-{extra}.cdx.json"
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"{file.relative_to(ROOT)}: {len(document['components'])} components")
+    print(f"{file}: {len(document['components'])} components")
     return file
 
 
@@ -110,7 +134,9 @@ def judge(report: Mapping[str, Any], ignores: list[dict[str, Any]], today: date)
                 repaired = ", ".join(advisory.get("fix_versions", ())) or "none yet"
                 findings.append(f"{package['name']} {package['version']}: {advisory['id']}, mended in {repaired}")
     if not unanswered:
-        bad += [f"{identifier} ({package}): matches nothing any more, remove it" for package, identifier in sorted(explained - used)]
+        bad += [
+            f"{identifier} ({package}): matches nothing any more, remove it" for package, identifier in sorted(explained - used)
+        ]
     return Verdict(tuple(findings), tuple(unanswered), tuple(bad))
 
 
@@ -121,16 +147,34 @@ def audit(extras: list[str], service: str) -> int:
     with tempfile.TemporaryDirectory(prefix="aelp2-audit-") as scratch:
         locked, answer = Path(scratch) / "locked.txt", Path(scratch) / "answer.json"
         locked.write_text(_export("requirements.txt", *extras), encoding="utf-8")
-        ask = [_UV, "tool", "run", "--quiet", "--from", PIP_AUDIT, "pip-audit", "--progress-spinner=off", "--require-hashes", "--disable-pip"]
+        ask = [
+            _UV,
+            "tool",
+            "run",
+            "--quiet",
+            "--from",
+            PIP_AUDIT,
+            "pip-audit",
+            "--progress-spinner=off",
+            "--require-hashes",
+            "--disable-pip",
+        ]
         ask += ["--vulnerability-service", service, "--format=json", f"--output={answer}", "--requirement", locked]
         python = {"UV_PYTHON": str(Path(sys.executable).resolve()), "UV_PYTHON_DOWNLOADS": "never"}
         done = subprocess.run(ask, capture_output=True, text=True, check=False, env={**os.environ, **python})
         if not answer.exists() or not answer.stat().st_size:
             words = done.stderr.strip().splitlines() or ["no words"]
-            print(f"{service} did not answer, so nothing was audited: {words[-1]}\nRun it where {service} can be reached.", file=sys.stderr)
+            print(
+                f"{service} did not answer, so nothing was audited: {words[-1]}\nRun it where {service} can be reached.",
+                file=sys.stderr,
+            )
             return 2
         verdict = judge(json.loads(answer.read_text(encoding="utf-8")), ignores, today)
-    for title, lines in (("to mend", verdict.findings), ("ignores", verdict.bad_ignores), ("nobody looked at", verdict.unanswered)):
+    for title, lines in (
+        ("to mend", verdict.findings),
+        ("ignores", verdict.bad_ignores),
+        ("nobody looked at", verdict.unanswered),
+    ):
         for line in lines:
             print(f"{title}: {line}", file=sys.stderr)
     if verdict.exit_code == 0:

@@ -24,8 +24,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def images() -> list[str]:
     """The images that DAGs use, built of this very tree; an old one must not answer for the new code."""
-    import images as built
     from podman import inspect
+
+    import images as built
 
     if not shutil.which("podman") or os.geteuid() != 0:
         pytest.fail("these tests need podman and root (a Secret is mounted as the kubelet mounts it): `make image-test` as root")
@@ -33,5 +34,7 @@ def images() -> list[str]:
     for name in names:
         found = (inspect("image", built.image_name(name)).get("Labels") or {}).get("aelp2.source")
         if found != wanted:
-            pytest.fail(f"{built.image_name(name)} is {'missing' if found is None else 'of another state of this tree'}: run `make image`")
+            pytest.fail(
+                f"{built.image_name(name)} is {'missing' if found is None else 'of another state of this tree'}: run `make image`"
+            )
     return names

@@ -63,7 +63,8 @@ def weeks_of_spend(folder: Path, weeks: int = 60) -> None:
         for n, channel in enumerate(("YOUTUBE", "SEARCH_NONBRAND"))
     ]
     outcomes = [
-        like["ads.business_outcomes"] | {"period_start_date": day, "new_customers": float(customers[t])} for t, day in enumerate(days)
+        like["ads.business_outcomes"] | {"period_start_date": day, "new_customers": float(customers[t])}
+        for t, day in enumerate(days)
     ]
     store = warehouse(folder)
     put(store, "ads.ads_accounts", [like["ads.ads_accounts"]])
@@ -96,10 +97,18 @@ def story(folder: Path) -> None:
 
 def server_events(folder: Path) -> None:
     """A file of two events of two people, with what must not be stored as it is."""
-    event = {"event_name": "purchase", "value": "12.5", "currency": "USD", "consent_ads": "granted", "consent_analytics": "granted"}
+    event = {
+        "event_name": "purchase",
+        "value": "12.5",
+        "currency": "USD",
+        "consent_ads": "granted",
+        "consent_analytics": "granted",
+    }
     rows = [
-        event | {"event_id": "e-1", "event_time": "2026-03-01T10:00:00+01:00", "user_id": "customer 17", "phone": "+1 415 555 2671"},
-        event | {"event_id": "e-2", "event_time": "2026-03-01T11:00:00+01:00", "user_id": "customer 18", "email": "jane@example.com"},
+        event
+        | {"event_id": "e-1", "event_time": "2026-03-01T10:00:00+01:00", "user_id": "customer 17", "phone": "+1 415 555 2671"},
+        event
+        | {"event_id": "e-2", "event_time": "2026-03-01T11:00:00+01:00", "user_id": "customer 18", "email": "jane@example.com"},
     ]
     warehouse(folder)
     (folder / "data" / "events").mkdir()

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from podman import inspect, podman
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from podman import inspect, podman  # needs the line above
-
 MANIFESTS = ROOT / "tests" / "pods" / "manifests" / "composer"
 SETTINGS = "aelp2-settings"
 POD_USER = 10001
@@ -42,7 +38,7 @@ def on_this_machine(pod: Mapping[str, Any], folder: Path, name: str) -> dict[str
     - the image is the one built here, which is never pulled
     - the warehouse is a DuckDB file on a mounted folder in place of BigQuery; the clock stands at the manifest's run
     - the pod's name is unique
-    - a Secret is a folder with the owner, group and mode that the kubelet gives it; podman 4.3 makes it 0644 whatever is asked for
+    - a Secret is a folder with the owner, group and mode that the kubelet gives it; podman 4.3 makes it 0644 in any case
     """
     changed = deepcopy(dict(pod))
     changed["metadata"]["name"] = name
@@ -72,7 +68,7 @@ class Run:
 
     name: str
 
-    def wait(self, seconds: float = 240) -> dict[str, Any]:
+    def wait(self, seconds: float = 280) -> dict[str, Any]:
         """How the job ended: podman's `State` of its container. `kube play` itself is content whatever the job does."""
         deadline = time.monotonic() + seconds
         while (state := self.state("base"))["Status"] not in ("exited", "stopped"):
@@ -100,18 +96,25 @@ class Run:
 
     def in_sidecar(self, line: str) -> str:
         """What a line typed into the sidecar's shell answers, as Airflow types it."""
-        return podman("exec", "--interactive", f"{self.name}-airflow-xcom-sidecar", "/bin/sh", stdin=f"{line}\n", check=False).stdout
+        return podman(
+            "exec", "--interactive", f"{self.name}-airflow-xcom-sidecar", "/bin/sh", stdin=f"{line}\n", check=False
+        ).stdout
 
 
 @contextmanager
 def played(pod: Mapping[str, Any], folder: Path, **settings: str) -> Iterator[Run]:
-    """Start ``pod`` with the folder's `data` at /data and ``settings`` in its ConfigMap; whatever happens, it is gone afterwards."""
+    """Start ``pod`` with the folder's `data` at /data and ``settings`` in its ConfigMap; it is gone afterwards in any case."""
     data = folder / "data"
     data.mkdir(exist_ok=True)
     for path in (data, *data.rglob("*")):  # what kubelet does by fsGroup, podman does not: the pod's user may write there
         path.chmod(0o777 if path.is_dir() else 0o666)
     name = f"aelp2-{pod['metadata']['labels']['job']}-{secrets.token_hex(4)}"
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SETTINGS}, "data": {"AELP2_MODE": "shadow", **settings}}
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": SETTINGS},
+        "data": {"AELP2_MODE": "shadow", **settings},
+    }
     files = {"pod.json": on_this_machine(pod, folder, name), "settings.json": config}
     for file, document in files.items():
         (folder / file).write_text(json.dumps(document), encoding="utf-8")

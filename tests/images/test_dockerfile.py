@@ -37,8 +37,25 @@ def test_the_image_runs_the_program_as_the_user_of_the_pods() -> None:
 
 
 def test_an_image_can_carry_the_flags_of_an_advertiser_that_has_some() -> None:
-    """FLAGS adds the extra to any set, at both installations of a set; without it there is none."""
-    installs = [line for line in DOCKERFILE.splitlines() if "uv sync" in line and "--extra" in line]
-    assert len(installs) == 2
-    assert all(re.search(r'--extra "\$EXTRA" \$\{FLAGS:\+--extra flags\}( \\)?$', line) for line in installs)
+    """FLAGS adds the extra to any set, wherever the set is installed; the shared layer has neither."""
+    installs = re.findall(r"uv sync [^\n]*", DOCKERFILE)
+    of_a_set = [line for line in installs if '--extra "$EXTRA" ${FLAGS:+--extra flags}' in line]
+    assert (len(installs), len(of_a_set)) == (3, 2)
+    assert all("--locked" in line and "--no-default-groups" in line for line in installs)
+    assert all("--extra" not in line for line in installs if line not in of_a_set)
     assert "ARG FLAGS=\n" in DOCKERFILE
+
+
+def test_what_ships_has_no_installer() -> None:
+    """uv is mounted from its own stage while a line runs, and no stage copies it."""
+    stages = DOCKERFILE.split("\nFROM ")
+    assert [stage.splitlines()[0] for stage in stages[1:]] == ["${BASE_IMAGE} AS uv", "${BASE_IMAGE} AS base", "base"]
+    assert not re.search(r"^COPY --from", DOCKERFILE, re.MULTILINE)
+    assert DOCKERFILE.count("--mount=type=bind,from=uv,source=/uv,target=/uv") == 3
+
+
+def test_only_what_an_image_is_made_of_is_sent_to_the_builder() -> None:
+    """No state, no environment and no credentials of the tree can end in a layer."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line[0] == "!"} == {"README.md", "include", "pyproject.toml", "tasks", "uv.lock"}

@@ -136,7 +136,9 @@ def test_too_little_memory_ends_in_137_and_is_told_apart(tmp_path: Path) -> None
     assert rows(tmp_path, "ads.ads_campaign_performance") == 840  # the file of a killed pod can be read
 
 
-@pytest.mark.parametrize(("dag_id", "task_id"), [("mmm_weekly", "validate_tables"), ("bandit_daily", "fit_bandits"), ("mmm_weekly", "fit_mmm")])
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"), [("mmm_weekly", "validate_tables"), ("bandit_daily", "fit_bandits"), ("mmm_weekly", "fit_mmm")]
+)
 def test_a_pod_sees_the_limits_it_was_promised(dag_id: str, task_id: str, tmp_path: Path) -> None:
     """Sizes s, m and l from inside: memory, share of CPUs; no right of root, nothing gained by a setuid file, calls filtered."""
     pod = manifest(dag_id, task_id)
