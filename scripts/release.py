@@ -21,7 +21,7 @@ from typing import Any
 import release_airflow
 import release_plan
 import release_source
-from airflow_api import AirflowApiError
+from airflow_api import AirflowApi, AirflowApiError
 from release_source import BUILT, LOCK, RECORDS, Target
 from release_tools import Programs, ReleaseError, builder, missing_programs
 
@@ -189,7 +189,7 @@ class Release:
 
     def pools(self) -> None:
         """pools: of Airflow, through its REST API"""
-        api = None if self.dry else self._airflow()
+        api = self._airflow()
         for name, (slots, description) in release_airflow.POOLS.items():
             self.say(f"  PUT pool {name}: {slots} ({description})")
         if api:
@@ -197,11 +197,12 @@ class Release:
 
     def smoke(self) -> None:
         """smoke: one pod of each image and role says whether it has what its jobs need"""
+        api = self._airflow()
         self.say(f"  POST /api/v2/dags/{release_airflow.SMOKE}/dagRuns, then its tasks until they end")
-        if self.dry:
+        if api is None:
             return
         release = {"version": self.version, "commit": self.programs.quietly("git", "rev-parse", "HEAD")}
-        test = release_airflow.Smoke(self._airflow(), release_airflow.read_lock(self.root), self.say)
+        test = release_airflow.Smoke(api, release_airflow.read_lock(self.root), self.say)
         test.run(release, files_s=self.options.files_s, run_s=release_airflow.RUN_S)
 
     def end(self) -> None:
@@ -219,10 +220,12 @@ class Release:
         self.say("$ gcloud auth print-access-token")
         return "" if self.dry else self.programs.quietly("gcloud", "auth", "print-access-token")
 
-    def _airflow(self) -> Any:
+    def _airflow(self) -> AirflowApi | None:
+        """A session of its own for each step, since the token lives an hour; None in a dry run."""
         where = ("--project", self.place.project, "--location", self.place.region)
         describe = ("gcloud", "composer", "environments", "describe", COMPOSER, *where, "--format", "value(config.airflowUri)")
-        return release_airflow.connect(self.programs.read(*describe), self._token())
+        url, token = self.programs.read(*describe), self._token()
+        return None if self.dry else release_airflow.connect(url, token)
 
     def _source(self) -> str:
         return release_source.source_sha(self.programs, flags=self.flags)

@@ -16,12 +16,14 @@ from tasks.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ("dev", "prod")
-# Commands of Google's tools, looked up in its reference, with the flags that our pages use. A page cannot use another one unread.
+# Commands of gcloud with the flags that our pages use, looked up in its own help (test_deploy.py does it again where there is a
+# gcloud). A page cannot use another one unread.
 GCLOUD = {
     "gcloud artifacts docker images describe": set(),
     "gcloud artifacts docker images list": set(),
     "gcloud auth application-default login": {"--impersonate-service-account"},
     "gcloud auth login": set(),
+    "gcloud auth print-access-token": set(),  # scripts/release.py
     "gcloud beta monitoring channels list": set(),
     "gcloud billing projects link": {"--billing-account"},
     "gcloud components install": set(),
@@ -63,7 +65,8 @@ def problems(page: Path, text: str) -> list[str]:
     for line in [line for body in fenced for line in _lines(body)]:
         found += _command(line)
     for code in inline:
-        found += _command(code) if re.match(r"(make|aelp2|gcloud|terraform|bq|\.venv\S*) ", code) else []
+        if re.match(r"(make|aelp2|gcloud|terraform|\.venv\S*) ", code):
+            found += [problem for line in _lines(code) for problem in _command(line)]
     for code in [*fenced, *inline]:
         found += [*_paths(page, code), *_variables(code)]
     for code in inline:

@@ -1,5 +1,8 @@
 """What the documentation tells a person to type, open or set exists: docs/deploy.md first of all, and every other page."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,19 @@ def test_each_kind_of_slip_is_found(planted: str, named: str) -> None:
     found = problems(DEPLOY, planted)
     assert len(set(found)) == 1, found
     assert named in found[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed; its commands were looked up where it is")
+@pytest.mark.parametrize("command", GCLOUD)
+def test_gcloud_itself_knows_the_command_and_its_flags(command: str, tmp_path: Path) -> None:
+    """Its help, which asks nobody and needs no account; with a configuration of its own, so that the user's is not even read."""
+    env = os.environ | {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1", "PAGER": "cat"}
+    env |= {"CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+    done = subprocess.run([*command.split(), "--help"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-400:]
+    of_every_command = {"--project", "--format"}
+    assert {flag for flag in GCLOUD[command] - of_every_command if flag not in done.stdout} == set()
 
 
 def test_the_checks_have_something_to_check() -> None:
