@@ -1,14 +1,11 @@
 """The part of Airflow's REST API the local loop and the release need, as a person would use it: log in, trigger, look, answer."""
 
-import time
-from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
 Json = dict[str, Any]
-_SETTLED_S = 1.0  # the scheduler's heartbeat must be younger than the parked task by so much before it is answered
 
 
 class AirflowApiError(RuntimeError):
@@ -51,19 +48,6 @@ class AirflowApi:
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
             health: Json = _send(client, "GET", "/api/v2/monitor/health").json()
         return health
-
-    def let_the_scheduler_settle(self) -> None:
-        """Return once the scheduler has seen that a task is parked.
-
-        Airflow 3.3.1 takes an answer that comes before that for a failure of the task; on a busy machine seconds go by.
-        """
-        parked, deadline = datetime.now(UTC), time.monotonic() + 60
-        while time.monotonic() < deadline:
-            beat = self.health(self.url)["scheduler"]["latest_scheduler_heartbeat"]
-            if beat and datetime.fromisoformat(beat) > parked + timedelta(seconds=_SETTLED_S):
-                return
-            time.sleep(0.2)
-        raise RuntimeError("the scheduler has not beaten for a minute; see its log")
 
     def call(self, method: str, path: str, **kwargs: Any) -> Json:
         """Send one request to ``/api/v2`` + ``path``; the decoded answer ({} if it has no body)."""

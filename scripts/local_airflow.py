@@ -232,6 +232,20 @@ class LocalAirflow:
                 tail = "\n".join(said.splitlines()[-15:])
                 raise RuntimeError(f"Airflow's {component} ended by itself; see {self.log_file(component)}\n{tail}")
 
+    def wait_until_parked(self, dag_id: str, run_id: str, task_id: str, timeout_s: float = 60) -> None:
+        """Return once the scheduler has read that the process of a task that waits (for a person, or deferred) is over.
+
+        Where the answer comes first and the task is queued again, Airflow 3.3.1 takes that late message for the end of the new
+        part and fails the task; on a busy machine seconds go by. No person is that fast, and no script should be.
+        """
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
+        heard = f"Received executor event with state success for task instance {key}"
+        log, deadline = self.log_file("scheduler"), time.monotonic() + timeout_s
+        while heard not in log.read_text(encoding="utf-8", errors="replace"):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{dag_id}.{task_id} is not parked by the scheduler after {timeout_s:.0f} s; see {log}")
+            time.sleep(0.3)
+
     def _wait_until_healthy(self, deadline: float) -> None:
         waiting: object = "no answer yet"
         while time.monotonic() < deadline:

@@ -185,16 +185,14 @@ class Loop:
         return "nothing" if states["review"] == "skipped" else "rejected"
 
     def _let_the_gate_wait(self, progress: Progress, day: str, canary_dag: str) -> None:
-        """Return once the gate of the canary waits for the answer: no person is faster than the gate, and no script should be.
-
-        An answer in the very moment in which the gate is parked is taken by Airflow 3.3.1 for a failure of the gate.
-        """
+        """Return once the gate of the canary waits for the answer: no person is faster than the gate, and no script should be."""
         deadline = time.monotonic() + 60
         while (canary := progress.api.run_at(canary_dag, f"{day}T06:00:00Z")) is None:
             if time.monotonic() > deadline:
                 raise DagFailedError(f"{canary_dag} has no run for {day} after a minute; its twin should have made it")
             time.sleep(0.5)
         progress.follow(canary_dag, canary["dag_run_id"], until=lambda states: states.get("gate") not in (None, *_NOT_YET))
+        self.airflow.wait_until_parked(canary_dag, canary["dag_run_id"], "gate")
 
     def _ask(self, approver: AirflowApi, approval: str, run_id: str) -> None:
         question = approver.question(approval, run_id, "review")
@@ -207,7 +205,7 @@ class Loop:
             self.say(f"nobody answers; the request expires after {self.wish.answer_within_s} s")
         else:
             option = {"approve": "Approve", "reject": "Reject"}[self.wish.decision]
-            approver.let_the_scheduler_settle()
+            self.airflow.wait_until_parked(approval, run_id, "review")
             self.say(f"{APPROVER} answers {option} through Airflow's REST API")
             approver.answer(approval, run_id, "review", option)
 

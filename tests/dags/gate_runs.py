@@ -23,6 +23,7 @@ class GateRuns:
     """Runs of both DAGs; ``hour`` of the logical date tells several runs of one day apart."""
 
     def __init__(self, airflow: LocalAirflow) -> None:
+        self.airflow = airflow
         self.operator: AirflowApi = airflow.api(OPERATOR)
         self.approver: AirflowApi = airflow.api(APPROVER)
 
@@ -39,15 +40,13 @@ class GateRuns:
         return {task["task_id"]: task["state"] for task in self.operator.tasks(dag_id, run_id)}
 
     def asked(self, run_id: str) -> None:
-        """Wait until the approval waits for a person and the canary's gate for the approval, and the scheduler knows of both.
-
-        Airflow 3.3.1 takes an answer in the moment in which a task is parked for a failure of the task. No person is that fast.
-        """
+        """Wait until the approval waits for a person and the canary's gate for the approval, and the scheduler knows of both."""
         self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
         at = self.operator.run(APPROVAL, run_id)["logical_date"]
         canary = until(lambda: self.operator.run_at(CANARY, at), f"the twin of {run_id}")
         self.wait_for(CANARY, canary["dag_run_id"], "gate", "deferred")
-        self.operator.let_the_scheduler_settle()
+        self.airflow.wait_until_parked(APPROVAL, run_id, "review")
+        self.airflow.wait_until_parked(CANARY, canary["dag_run_id"], "gate")
 
     def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
         until(lambda: self.states(dag_id, run_id).get(task_id) in states, f"{dag_id}.{task_id} to be {' or '.join(states)}")
