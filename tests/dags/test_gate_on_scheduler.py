@@ -64,6 +64,13 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         airflow.stop()
 
 
+def _alert(loop: Loop, dag_id: str, run_id: str, task_id: str) -> dict[str, str]:
+    """The line of the alert in the task's own log."""
+    (line,) = [said for said in loop.operator.log_lines(dag_id, run_id, task_id) if '"aelp2_alert"' in said]
+    found: dict[str, str] = json.loads(line)
+    return found
+
+
 def test_an_approval_opens_the_gate(loop: Loop) -> None:
     """The approval DAG alone is triggered; its twin follows, waits for the person, applies; who and which hash are recorded."""
     day = "2026-03-02"
@@ -132,6 +139,7 @@ def test_no_answer_expires_and_nothing_is_applied(loop: Loop) -> None:
         "record_expiry": "success",
     }
     assert expected.items() <= tasks.items()
+    assert _alert(loop, APPROVAL, run_id, "review")["kind"] == "deadline"
     state, tasks = loop.end(CANARY, loop.find(CANARY, day))
     assert state == "failed"
     assert {"gate": "failed", "apply_changes": "upstream_failed", "roll_back_changes": "skipped"}.items() <= tasks.items()
@@ -207,8 +215,11 @@ def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
     loop.asked(run_id)
     loop.approver.answer(APPROVAL, run_id, "review", "Approve")
 
-    state, tasks = loop.end(CANARY, loop.find(CANARY, day))
+    canary = loop.find(CANARY, day)
+    state, tasks = loop.end(CANARY, canary)
     assert state == "failed"
+    alert = _alert(loop, CANARY, canary, "apply_changes")
+    assert (alert["kind"], "aelp2 apply-changes ended with exit code 1" in alert["error"]) == ("job_error", True)
     assert {"apply_changes": "failed", "roll_back_changes": "success", "applied": "upstream_failed"}.items() <= tasks.items()
     assert tuple(loop.commands(day).count(job) for job in ("apply-changes", "roll-back-changes")) == (1, 1)
 
