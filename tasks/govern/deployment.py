@@ -41,8 +41,8 @@ def checked(name: str, check: Callable[[], str]) -> Finding:
 
 
 def in_container(env: Mapping[str, str]) -> bool:
-    """Whether this is a pod (Kubernetes sets the variable in each) or podman's container; on a laptop the disk is the owner's."""
-    return "KUBERNETES_SERVICE_HOST" in env or Path("/run/.containerenv").exists()
+    """Whether this is a pod or a container of podman, by the variable that each sets; on a laptop the disk is the owner's."""
+    return "KUBERNETES_SERVICE_HOST" in env or "container" in env
 
 
 def rules(settings: Settings) -> str:
@@ -155,13 +155,16 @@ def credentials(settings: Settings, access: Access) -> str:
     return f"of {', '.join(there)}" if there else "none, and none is needed in shadow mode"
 
 
-def disk(closed: tuple[Path, ...] = _CLOSED) -> str:
+def disk(closed: tuple[Path, ...] = _CLOSED, root: Path = Path("/")) -> str:
     """Temporary files can be written, and nothing else; no check runs as root."""
     with tempfile.NamedTemporaryFile() as scratch:
         scratch.write(b"aelp2")
         scratch.flush()
     if os.geteuid() == 0:
         raise JobError("this runs as root; the pod's security context must say run_as_non_root")
+    # What no user but root may write to says nothing of how it is mounted.
+    if not os.statvfs(root).f_flag & os.ST_RDONLY:
+        raise JobError(f"{root} is mounted for writing; the pod's root file system must be read-only")
     for folder in closed:
         try:
             with tempfile.NamedTemporaryFile(dir=folder):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -268,12 +269,17 @@ def test_on_a_laptop_secrets_and_disk_are_the_owners(run: Run, tmp_path: Path) -
 
 
 def test_the_disk_of_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files can be written; a folder that takes one, or root, is a fault."""
+    """Temporary files can be written; a root that is mounted for writing, a folder that takes a file, or root, is a fault."""
+    flags = os.ST_RDONLY
     monkeypatch.setattr(deployment.os, "geteuid", lambda: 10001)
+    monkeypatch.setattr(deployment.os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
     assert "takes files, nothing else does; user 10001" in deployment.disk(closed=(tmp_path / "is-not-there",))
     with pytest.raises(JobError, match="can be written to; the pod's root file system must be read-only"):
         deployment.disk(closed=(tmp_path,))
     assert list(tmp_path.iterdir()) == []
+    flags = 0
+    with pytest.raises(JobError, match="/ is mounted for writing"):
+        deployment.disk(closed=())
     monkeypatch.setattr(deployment.os, "geteuid", lambda: 0)
     with pytest.raises(JobError, match="runs as root"):
         deployment.disk(closed=())
@@ -291,10 +297,11 @@ def test_what_is_wrong_with_a_table() -> None:
     assert wrong == "control.kill_switch: is_on is STRING, not BOOL"
 
 
-def test_a_container_is_told_by_kubernetes_variable() -> None:
-    """Every pod has it; the other sign is podman's file."""
+def test_a_container_is_told_by_its_variable() -> None:
+    """Kubernetes sets one in every pod, podman another in every container."""
     assert IN_CONTAINER({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
-    assert IN_CONTAINER({}) == Path("/run/.containerenv").exists()
+    assert IN_CONTAINER({"container": "podman"})
+    assert not IN_CONTAINER({"HOME": "/home/somebody"})
 
 
 def test_the_places_that_must_be_closed_are_those_of_this_program() -> None:

@@ -86,6 +86,15 @@ def test_a_machine_without_podman_is_told_what_to_install(monkeypatch: pytest.Mo
         podman.require()
 
 
+def test_ci_installs_what_images_need() -> None:
+    """The list that the error message gives is the one that a new machine gets; make test itself needs none of it."""
+    lines = (images.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    installed = [set(line.split()) for line in lines if "apt-get install" in line and "podman" in line]
+    assert len(installed) == 1
+    assert {*podman.PACKAGES, "mmdebstrap", "--no-install-recommends"} <= installed[0]
+    assert [line for line in lines if line in ("make test", "make image-test")] == ["make test", "make image-test"]
+
+
 def test_an_image_that_no_dag_uses_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox (lab) is a developer's, and a typing error must not make an image."""
     monkeypatch.setattr(images, "require", lambda: None)
