@@ -78,12 +78,12 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-def choose_base(wanted: str, *, release: bool) -> str:
+def choose_base(wanted: str, *, release: bool, fresh: bool = False) -> str:
     """The base to build on: ``wanted``, else the pinned one, else (never for a release) the one for tests."""
     if wanted == "local":
         if release:
             sys.exit("A release stands on a base by digest, never on the one for tests: leave BASE_IMAGE unset")
-        return image_base.make()
+        return image_base.make(fresh=fresh)
     if wanted and not _DIGEST.fullmatch(wanted) and (release or not wanted.startswith("localhost/")):
         sys.exit(f"BASE_IMAGE={wanted} can move: name it by digest (…@sha256:…)")
     reference = wanted or pinned_base()
@@ -98,7 +98,7 @@ def choose_base(wanted: str, *, release: bool) -> str:
     print(
         f"The pinned base cannot be pulled here ({words}).\nBuilding on a base for tests instead; such images are never released."
     )
-    return image_base.make()
+    return image_base.make(fresh=fresh)
 
 
 def _machine(scratch: Path) -> list[str]:
@@ -194,7 +194,7 @@ def build(extras: list[str], *, wanted: str = "", release: bool = False, fresh: 
     if unknown := sorted(set(extras) - set(known)):
         sys.exit(f"No image {', '.join(unknown)}: DAGs run jobs in {', '.join(known)}")
     began = time.monotonic()
-    base = choose_base(wanted, release=release)
+    base = choose_base(wanted, release=release, fresh=fresh)
     print(f"base       {time.monotonic() - began:5.0f} s {megabytes(base):5d} MB  {base}", flush=True)
     with tempfile.TemporaryDirectory(prefix="aelp2-images-") as scratch:
         builder = Builder(base, Path(scratch), fresh=fresh, flags=flags)

@@ -29,7 +29,7 @@ def _answers(monkeypatch: pytest.MonkeyPatch, *, pulls: bool) -> list[tuple[str,
         return subprocess.CompletedProcess(arguments, code, "", "Error: no such host")
 
     monkeypatch.setattr(images, "podman", answer)
-    monkeypatch.setattr(image_base, "make", lambda: image_base.NAME)
+    monkeypatch.setattr(image_base, "make", lambda **_: image_base.NAME)
     return asked
 
 
