@@ -11,7 +11,7 @@ ENVIRONMENT ?= dev
 # Python keeps its byte code: a job starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test test-fast lint types bench image image-test sbom audit terraform-check terraform-scan terraform-schema \
+.PHONY: help setup run ui test test-jobs test-airflow test-fast lint types bench image image-test sbom audit terraform-check terraform-scan terraform-schema \
   docs release release-dry-run format clean
 
 help: ## show this list
@@ -29,8 +29,12 @@ run: setup ## the whole loop: sandbox, Airflow, ingest → MMM → plan → appr
 ui: setup ## keep sandbox and Airflow up after a run, until Ctrl-C
 	@$(AIRFLOW_PY) scripts/run_loop.py --ui
 
-test: lint types ## everything: lint, types, all tests
+test: lint types test-jobs test-airflow ## everything: lint, types, all tests
+
+test-jobs: setup ## the tests of the jobs, two files at a time
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/dags --ignore=tests/plugins --ignore=tests/pods
+
+test-airflow: setup ## the tests of DAGs, plugins and pods, a real scheduler among them
 	$(AIRFLOW_PY) -m pytest -q tests/dags tests/plugins tests/pods
 
 test-fast: lint types ## lint, types, unit tests: under three minutes
