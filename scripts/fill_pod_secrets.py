@@ -62,7 +62,7 @@ def fill(name: str, keys: dict[str, str], found: dict[str, bytes], place: dict[s
         file.write(manifest(name, data))
         file.flush()
         where = [f"--environment={ENVIRONMENT}", f"--location={place['region']}", f"--project={place['project']}"]
-        command = ["gcloud", "composer", "environments", "user-workloads-secrets", "update", name]
+        command = ["gcloud", "composer", "environments", "user-workloads-secrets", "update"]  # the file says which
         done = subprocess.run([*command, *where, f"--secret-file-path={file.name}"], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"updating {name} failed: {done.stderr.strip()}")

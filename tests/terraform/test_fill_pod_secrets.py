@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SALT, READ, WRITE = "ab" * 32, "client_secret: of-the-reader", "client_secret: of-the-mutator"
 # Plays gcloud: versions come from a folder, a Secret that is updated is copied beside its mode; every call is written down.
 GCLOUD = """#!{python}
-import json, os, pathlib, shutil, sys
+import json, os, pathlib, sys
 here = pathlib.Path(os.environ["FAKE_GCLOUD"])
 arguments = sys.argv[1:]
 with (here / "calls").open("a") as calls:
@@ -28,9 +29,12 @@ if arguments[:3] == ["secrets", "versions", "access"]:
     else:
         sys.exit(os.environ.get("FAKE_ERROR", "ERROR: (gcloud.secrets.versions.access) NOT_FOUND: no version"))
 else:
-    name = arguments[arguments.index("update") + 1]
+    words = [word for word in arguments if not word.startswith("--")]
+    if words != ["composer", "environments", "user-workloads-secrets", "update"]:
+        sys.exit("ERROR: unrecognized arguments: " + " ".join(words[4:]))
     file = pathlib.Path(options["secret-file-path"])
-    (here / name).write_text(json.dumps([file.stat().st_mode & 0o777, str(file), json.loads(file.read_text())]))
+    secret = json.loads(file.read_text())
+    (here / secret["metadata"]["name"]).write_text(json.dumps([file.stat().st_mode & 0o777, str(file), secret]))
 """
 
 
@@ -79,6 +83,21 @@ def test_no_value_is_an_argument_or_printed(cloud: Path) -> None:
         assert value not in seen
         assert base64.b64encode(value.encode()).decode() not in seen
     assert "--project=my-company-aelp2-dev" in seen
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed; its commands were tried where it is")
+def test_gcloud_itself_takes_the_commands(cloud: Path, tmp_path: Path) -> None:
+    """Without an account it understands each and then stops; a word or flag too many it would refuse before that."""
+    ran(cloud)
+    calls = [json.loads(line) for line in (cloud / "calls").read_text(encoding="utf-8").splitlines()]
+    kinds = {tuple(word for word in call if not word.startswith("--")): call for call in calls}
+    assert len(kinds) == 2
+    env = os.environ | {"CLOUDSDK_CONFIG": str(tmp_path / "none"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+    env |= {"CLOUDSDK_CORE_CHECK_GCE_METADATA": "0", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1"}
+    for call in kinds.values():
+        done = subprocess.run(["gcloud", *call], env=env, capture_output=True, text=True, check=False)
+        assert "do not currently have an active account" in done.stderr, done.stderr
 
 
 def test_without_a_salt_nothing_is_filled(cloud: Path) -> None:
