@@ -94,12 +94,14 @@ class Terraform:
             return [Finding(stack, 0, (ran.stdout + ran.stderr).strip())]
         return [self._finding(stack, diagnostic) for diagnostic in answer["diagnostics"]]
 
-    def plan(self, stack: Path, environment: str) -> list[dict[str, Any]]:
+    def plan(self, stack: Path, environment: str, values: Path | None = None) -> list[dict[str, Any]]:
         """Every resource that a plan for ``environment`` would create: ``address``, ``type``, ``name``, ``index``, ``values``.
+
+        ``values``: another tfvars file than the environment's.
 
         What only the cloud knows is left out of ``values``. Raises :class:`TerraformFailed` with what is wrong.
         """
-        arguments = ["-json", "-verbose", f"-var-file=environments/{environment}.tfvars"]
+        arguments = ["-json", "-verbose", f"-var-file={values or f'environments/{environment}.tfvars'}"]
         ran = self.run("test", *arguments, folder=stack)
         events = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
         findings = [self._finding(stack, event["diagnostic"]) for event in events if event["type"] == "diagnostic"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terraform.tfvars import TERRAFORM, example
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -24,12 +25,26 @@ def terraform() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def planned(terraform: Any) -> Callable[[str, str], list[dict[str, Any]]]:
-    """``planned("release", "dev")``: every resource the stack would create in an empty project; made once a session."""
-    from terraform_offline import ROOT
+    """``planned("release", "dev")``: every resource the stack would create in an empty project; made once a session.
+
+    With the example values, which tests may rely on: dev has the runner composer, prod gke.
+    """
 
     @functools.cache
     def plan(stack: str, environment: str) -> list[dict[str, Any]]:
-        made: list[dict[str, Any]] = terraform.plan(ROOT / "terraform" / stack, environment)
+        made: list[dict[str, Any]] = terraform.plan(TERRAFORM / stack, environment, example(stack, environment))
+        return made
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def planned_here(terraform: Any) -> Callable[[str, str], list[dict[str, Any]]]:
+    """The same with the values of the installation, which may be any that the variables take."""
+
+    @functools.cache
+    def plan(stack: str, environment: str) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = terraform.plan(TERRAFORM / stack, environment)
         return made
 
     return plan

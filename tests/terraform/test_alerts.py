@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terraform.tfvars import example
 
 Planned = Callable[[str, str], list[dict[str, Any]]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,9 +65,7 @@ def test_what_is_urgent_wakes_somebody_and_the_rest_is_mail(planned: Planned) ->
     severity = {"now": "CRITICAL", "today": "ERROR", "this week": "WARNING"}
     pages = "projects/my-company-aelp2-prod/notificationChannels/1234567890"
     text = (ROOT / "terraform" / "platform" / "alerts.tf").read_text(encoding="utf-8")
-    assert f'page_channels = ["{pages}"]' in " ".join(
-        (ROOT / "terraform" / "platform" / "environments" / "prod.tfvars").read_text(encoding="utf-8").split()
-    )
+    assert f'page_channels = ["{pages}"]' in " ".join(example("platform", "prod").read_text(encoding="utf-8").split())
     channels = dict(re.findall(r'^    "?(now|today|this week)"?\s+= (.+)$', text, re.MULTILINE))
     mail = "[google_monitoring_notification_channel.email.id]"
     assert channels == {"now": f"concat({mail}, var.page_channels)", "today": mail, "this week": mail}

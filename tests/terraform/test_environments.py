@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from terraform.tfvars import ENVIRONMENTS, ROOT, STACKS, TERRAFORM, example, keys, own, texts
 
 from tasks.core.policy import load_policy
 from tasks.core.settings import Settings, load_settings
 
 Planned = Callable[[str, str], list[dict[str, Any]]]
-ROOT = Path(__file__).resolve().parents[2]
-TERRAFORM = ROOT / "terraform"
-STACKS, ENVIRONMENTS = ("platform", "release"), ("dev", "prod")
+EXAMPLE = "my-company"
 
 
 def text_of(stack: str, name: str) -> str:
@@ -26,14 +25,14 @@ def text_of(stack: str, name: str) -> str:
     return (TERRAFORM / stack / "environments" / name).read_text(encoding="utf-8")
 
 
-def keys(text: str) -> list[str]:
-    """Names that a file of values sets."""
-    return re.findall(r"^(\w+)\s*=", text, re.MULTILINE)
-
-
 def values(stack: str, environment: str) -> dict[str, str]:
-    """The values of a tfvars file that are text."""
-    return dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text_of(stack, f"{environment}.tfvars"), re.MULTILINE))
+    """The values that are text of what `planned` plans with."""
+    return texts(example(stack, environment))
+
+
+def is_example(environment: str) -> bool:
+    """Whether nobody has written values of their own yet."""
+    return texts(own("platform", environment))["project"].startswith(EXAMPLE)
 
 
 def of_type(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -46,16 +45,17 @@ def of_type(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_environments_set_the_same_keys(stack: str) -> None:
-    """What is set for one is set for the other, in the same order, and each key once."""
-    dev, prod = (keys(text_of(stack, f"{environment}.tfvars")) for environment in ENVIRONMENTS)
-    assert dev == prod
+    """What is set for one is set for the other and in the examples of the tests, in the same order, and each key once."""
+    dev, *others = (keys(file(stack, environment)) for file in (own, example) for environment in ENVIRONMENTS)
+    assert [dev] * len(others) == others
     assert len(set(dev)) == len(dev) > 3
 
 
+@pytest.mark.parametrize("file", [own, example], ids=["own", "example"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_both_stacks_mean_the_same_place(environment: str) -> None:
+def test_both_stacks_mean_the_same_place(environment: str, file: Callable[[str, str], Path]) -> None:
     """What both are told is the same: where, which environment, whose account the pods are."""
-    platform, release = values("platform", environment), values("release", environment)
+    platform, release = texts(file("platform", environment)), texts(file("release", environment))
     shared = {"project", "region", "environment", "bigquery_location", "runner"}
     assert shared <= set(platform) & set(release)
     assert {key: platform[key] for key in set(platform) & set(release)} == {
@@ -64,12 +64,15 @@ def test_both_stacks_mean_the_same_place(environment: str) -> None:
     assert platform["environment"] == environment
 
 
-def test_environments_share_images_and_nothing_else() -> None:
+@pytest.mark.parametrize("file", [own, example], ids=["own", "example"])
+def test_environments_share_images_and_nothing_else(file: Callable[[str, str], Path]) -> None:
     """One registry, because the lock file names one place; projects of their own."""
-    dev, prod = (values("platform", environment) for environment in ENVIRONMENTS)
-    assert dev["images_project"] == prod["images_project"] == prod["project"]
+    dev, prod = (texts(file("platform", environment)) for environment in ENVIRONMENTS)
+    assert dev["images_project"] == prod["images_project"]
+    assert dev["images_project"] in (dev["project"], prod["project"])
     assert dev["region"] == prod["region"]
-    assert len({dev["project"], prod["project"], prod["gke_project"]}) == 3
+    projects = [found[key] for found in (dev, prod) for key in ("project", "gke_project") if found[key]]
+    assert len(set(projects)) == len(projects) >= 2
 
 
 def test_every_state_lies_in_a_place_of_its_own() -> None:
@@ -80,27 +83,42 @@ def test_every_state_lies_in_a_place_of_its_own() -> None:
         for environment in ENVIRONMENTS:
             found = dict(re.findall(r'^(\w+)\s*=\s*"([^"]+)"$', text_of(stack, f"{environment}.gcs.tfbackend"), re.MULTILINE))
             assert set(found) == {"bucket", "prefix"}
-            assert not found["bucket"].startswith(values(stack, environment)["project"])
+            assert not found["bucket"].startswith(texts(own(stack, environment))["project"])
             places[stack, environment] = (found["bucket"], found["prefix"])
     assert len(set(places.values())) == len(places)
 
 
+def test_an_environment_is_an_example_or_somebodys_own() -> None:
+    """All of its values, or none: an example that was forgotten would be found by Google in the middle of an apply."""
+    for environment in ENVIRONMENTS:
+        files = [*(own(stack, environment) for stack in STACKS)]
+        files += [TERRAFORM / stack / "environments" / f"{environment}.gcs.tfbackend" for stack in STACKS]
+        lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+        # images_project is the same in every environment, and so its own in an environment that is not.
+        named = [
+            line.split("#")[0] for line in lines if re.match(r"(project|bucket|gke_project)\b.*\w\"", line) or EXAMPLE in line
+        ]
+        left = [line for line in named if EXAMPLE in line and not line.startswith("images_project")]
+        assert left == ([line for line in named if not line.startswith("images_project")] if is_example(environment) else [])
+
+
 def test_examples_are_recognisable() -> None:
-    """Nobody's real project, address or account stands in the files."""
-    for path in TERRAFORM.glob("*/environments/*"):
-        for project in re.findall(r'(?:project|bucket)\s*=\s*"([^"]+)"', path.read_text(encoding="utf-8")):
-            assert project.startswith("my-company-"), path
-        assert set(re.findall(r"@[\w.-]+", path.read_text(encoding="utf-8"))) <= {"@my-company.example"}
+    """Nobody's real project, address or account stands in the files that tests plan with."""
+    for stack in STACKS:
+        for environment in ENVIRONMENTS:
+            text = example(stack, environment).read_text(encoding="utf-8")
+            assert all(project.startswith(f"{EXAMPLE}-") for project in re.findall(r'project\s*=\s*"([^"]+)"', text))
+            assert set(re.findall(r"@[\w.-]+", text)) <= {f"@{EXAMPLE}.example"}
 
 
 # --- what reaches the jobs
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_jobs_understand_the_settings(planned: Planned, environment: str, tmp_path: Path) -> None:
-    """The config maps as the pods get them: every name is a setting, the mode is shadow, the policy allows no account."""
-    resources = planned("platform", environment)
-    kind = "google_composer_user_workloads_config_map" if environment == "dev" else "kubernetes_config_map_v1"
+def test_the_jobs_understand_the_settings(planned_here: Planned, environment: str, tmp_path: Path) -> None:
+    """The config maps as the pods get them: every name is a setting; until somebody decides else, shadow and no account."""
+    resources, given = planned_here("platform", environment), texts(own("platform", environment))
+    kind = "google_composer_user_workloads_config_map" if given["runner"] == "composer" else "kubernetes_config_map_v1"
     maps = {}
     for found in of_type(resources, kind):
         name = found["name"] if "name" in found else found["metadata"][0]["name"]
@@ -113,10 +131,13 @@ def test_the_jobs_understand_the_settings(planned: Planned, environment: str, tm
     policy_file.write_text(maps["aelp2-policy"]["policy.yaml"], encoding="utf-8")
     assert maps["aelp2-settings"]["AELP2_POLICY"] == "/etc/aelp2-policy/policy.yaml"
     settings = load_settings(maps["aelp2-settings"] | {"AELP2_BACKEND": "bigquery", "AELP2_POLICY": str(policy_file)})
-    assert (settings.mode, settings.gcp_project) == ("shadow", values("platform", environment)["project"])
+    assert (settings.mode, settings.gcp_project) == (given["mode"], given["project"])
+    # Else the jobs would look for the datasets in another place than the release makes them in.
+    assert settings.bigquery_location == given["bigquery_location"] == texts(own("release", environment))["bigquery_location"]
     assert settings.report_dir == f"gs://{settings.gcp_project}-aelp2-reports/reports"
-    assert settings.ga4_export == (values("platform", environment)["ga4_export"] or None)
-    assert load_policy(settings).allowed_accounts == ()
+    assert settings.ga4_export == (given["ga4_export"] or None)
+    accounts = load_policy(settings).allowed_accounts
+    assert not is_example(environment) or (settings.mode, accounts) == ("shadow", ())
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -222,7 +243,7 @@ def test_what_costs_says_whose_it_is(planned: Planned, environment: str) -> None
 )
 def test_a_wrong_value_is_refused_with_a_reason(terraform: Any, name: str, value: str, said: str) -> None:
     """Each variable says itself what it takes."""
-    arguments = ("-json", "-var-file=environments/dev.tfvars", f"-var={name}={value}")
+    arguments = ("-json", f"-var-file={example('platform', 'dev')}", f"-var={name}={value}")
     ran = terraform.run("test", *arguments, folder=TERRAFORM / "platform")
     events = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     details = [event["diagnostic"]["detail"] for event in events if event["type"] == "diagnostic"]

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from terraform.tfvars import ENVIRONMENTS, ROOT, TERRAFORM, example
 
-ROOT = Path(__file__).resolve().parents[2]
 SALT, READ, WRITE = "ab" * 32, "client_secret: of-the-reader", "client_secret: of-the-mutator"
 # Plays gcloud: versions come from a folder, a Secret that is updated is copied beside its mode; every call is written down.
 GCLOUD = """#!{python}
@@ -54,7 +54,14 @@ def cloud(tmp_path: Path) -> Path:
 def ran(cloud: Path, environment: str = "dev", **more: str) -> subprocess.CompletedProcess[str]:
     """The script, with the fake gcloud first in its path."""
     env = {"PATH": f"{cloud / 'bin'}:{os.environ['PATH']}", "FAKE_GCLOUD": str(cloud), "TMPDIR": str(cloud), **more}
-    command = [sys.executable, ROOT / "scripts" / "fill_pod_secrets.py", environment]
+    # The platform's folder with the example values: those of the installation may be any.
+    (cloud / "environments").mkdir(exist_ok=True)
+    shutil.copy(TERRAFORM / "platform" / "needs.yaml", cloud)
+    for name in ENVIRONMENTS:
+        shutil.copy(example("platform", name), cloud / "environments")
+    code = f"import pathlib, fill_pod_secrets as script; script.PLATFORM = pathlib.Path({str(cloud)!r}); script.main()"
+    env["PYTHONPATH"] = str(ROOT / "scripts")
+    command = [sys.executable, "-c", code, environment]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
@@ -95,6 +102,9 @@ def test_gcloud_itself_takes_the_commands(cloud: Path, tmp_path: Path) -> None:
     assert len(kinds) == 2
     env = os.environ | {"CLOUDSDK_CONFIG": str(tmp_path / "none"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
     env |= {"CLOUDSDK_CORE_CHECK_GCE_METADATA": "0", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1"}
+    for name in ("aelp2-name-salt", "aelp2-google-ads-read", "aelp2-google-ads-mutate"):  # the script took the files away
+        _, file, secret = json.loads((cloud / name).read_text(encoding="utf-8"))
+        Path(file).write_text(json.dumps(secret), encoding="utf-8")
     for call in kinds.values():
         done = subprocess.run(["gcloud", *call], env=env, capture_output=True, text=True, check=False)
         assert "do not currently have an active account" in done.stderr, done.stderr

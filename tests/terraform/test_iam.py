@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from terraform.job_needs import LOOKS_AT_EVERY_TABLE, NARROWED, ROOT, dataset_needs, personal_needs, pods, roles
+from terraform.tfvars import ENVIRONMENTS, STACKS, TERRAFORM, example, own, texts
 
 Planned = Callable[[str, str], list[dict[str, Any]]]
 Grant = tuple[str, str, str]
-STACKS, ENVIRONMENTS = ("platform", "release"), ("dev", "prod")
-TERRAFORM = ROOT / "terraform"
 DOCUMENT = yaml.safe_load((TERRAFORM / "platform" / "needs.yaml").read_text(encoding="utf-8"))
 ACCOUNTS: dict[str, dict[str, Any]] = DOCUMENT["accounts"]
 ROLES = {name: need for name, need in ACCOUNTS.items() if "access" in need}
@@ -30,9 +29,8 @@ def sources() -> dict[Path, str]:
 
 
 def values(stack: str, environment: str) -> dict[str, str]:
-    """The values of a tfvars file that are text."""
-    text = (TERRAFORM / stack / "environments" / f"{environment}.tfvars").read_text(encoding="utf-8")
-    return dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
+    """The values that are text of what `planned` plans with."""
+    return texts(example(stack, environment))
 
 
 # --- the table of needs says what the code needs
@@ -236,7 +234,7 @@ def test_the_needs_cannot_be_outgrown_by_people_in_tfvars() -> None:
     """Members in tfvars act as the release or read the dashboard; no tfvars file names a role or an account of ours."""
     for stack in STACKS:
         for environment in ENVIRONMENTS:
-            text = (TERRAFORM / stack / "environments" / f"{environment}.tfvars").read_text(encoding="utf-8")
+            text = own(stack, environment).read_text(encoding="utf-8")
             assert "roles/" not in text
             members = re.findall(r'^(\w+)\s*=\s*\[.*"(?:group|user|serviceAccount):', text, re.MULTILINE)
             assert set(members) <= set(OF_PEOPLE)
