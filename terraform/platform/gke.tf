@@ -120,9 +120,8 @@ resource "kubernetes_namespace_v1" "role" {
     name = each.value.account
     labels = {
       app = "aelp2"
-      # `restricted` would refuse Airflow's sidecar, whose security context is not ours to set.
-      "pod-security.kubernetes.io/enforce" = "baseline"
-      "pod-security.kubernetes.io/warn"    = "restricted"
+      # Every pod meets it, the sidecar too (tests/pods/test_composer_limits.py); whoever else could start one here has to.
+      "pod-security.kubernetes.io/enforce" = "restricted"
     }
   }
 }

@@ -181,7 +181,7 @@ def test_airflow_knows_every_option_that_is_overridden(planned: Planned) -> None
 
 
 def test_only_the_gke_runner_makes_a_cluster(planned: Planned) -> None:
-    """dev runs in Composer's own cluster and needs neither cluster nor namespaces; prod's nodes are private."""
+    """dev needs neither cluster nor namespaces; prod's nodes are private, its namespaces take restricted pods only."""
     assert not [r for r in planned("platform", "dev") if r["type"].startswith(("kubernetes_", "google_container_"))]
     (cluster,) = of_type(planned("platform", "prod"), "google_container_cluster")
     assert cluster["enable_autopilot"] is True
@@ -189,6 +189,10 @@ def test_only_the_gke_runner_makes_a_cluster(planned: Planned) -> None:
     assert cluster["private_cluster_config"][0]["enable_private_nodes"] is True
     assert cluster["control_plane_endpoints_config"][0]["ip_endpoints_config"][0]["enabled"] is False
     assert cluster["project"] != values("platform", "prod")["project"]
+    namespaces = of_type(planned("platform", "prod"), "kubernetes_namespace_v1")
+    assert len(namespaces) == 3
+    for namespace in namespaces:
+        assert namespace["metadata"][0]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 # --- what must not be lost, and what costs
