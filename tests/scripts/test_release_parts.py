@@ -38,6 +38,24 @@ def test_what_a_plan_does_is_summed_up() -> None:
         release_plan.check('{"errored": true}', set())
 
 
+def test_an_update_that_drops_a_column_destroys() -> None:
+    """The provider does it in place, past deletion_protection and prevent_destroy; after a `git revert` no contract test sees it."""
+
+    def update(before: list[str], after: list[str] | None) -> str:
+        change = table_change("control.approvals", ["update"])
+        for key, columns in (("before", before), ("after", after)):
+            state = {"dataset_id": "control", "table_id": "approvals"}
+            schema = {} if columns is None else {"schema": json.dumps([{"name": column} for column in columns])}
+            change["change"][key] = state | schema
+        return json.dumps({"resource_changes": [change]})
+
+    with pytest.raises(ReleaseError, match=r"control\.approvals \(loses why, at\)"):
+        release_plan.check(update(["hash", "why", "at"], ["hash", "reason"]), set())
+    assert release_plan.check(update(["hash", "why"], ["hash"]), {"control.approvals"}) == "1 to update"
+    assert release_plan.check(update(["hash"], ["hash", "why"]), set()) == "1 to update"
+    assert release_plan.check(update(["hash"], None), set()) == "1 to update"  # known after the apply: a new policy tag
+
+
 def test_an_address_that_is_none() -> None:
     """An environment that is being made has none yet; a token is sent to https only."""
     for url in ("", "http://airflow.example.com"):

@@ -53,7 +53,7 @@ def analysed(tree: Path) -> str:
 
 
 def test_a_lost_field_breaks_the_contract_test_the_terraform_test_and_the_sql_analysis(copy: Path) -> None:
-    """Without `expires_at` the table would be made anew, and the queries that read it have nothing to read."""
+    """Without `expires_at` the column would be dropped with what is in it, and the queries that read it have nothing to read."""
     contract = copy / APPROVALS
     kept = [line for line in contract.read_text(encoding="utf-8").splitlines() if not line.startswith("  expires_at:")]
     contract.write_text("\n".join(kept) + "\n", encoding="utf-8")

@@ -75,7 +75,7 @@ def test_no_column_that_is_out_is_lost(tables: dict[str, dict[str, Any]]) -> Non
     for name, before in released().items():
         now = {column["name"]: (column["type"], column["mode"]) for column in json.loads(tables[name]["schema"])}
         for column, kind in before["columns"].items():
-            assert column in now, f"{name}.{column} is gone: the table would be made anew"
+            assert column in now, f"{name}.{column} is gone: the provider would drop it with what is in it"
             assert " ".join(now[column]) in (kind, kind.replace(" REQUIRED", " NULLABLE")), f"{name}.{column}"
 
 
