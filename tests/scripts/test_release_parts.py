@@ -39,7 +39,7 @@ def test_what_a_plan_does_is_summed_up() -> None:
 
 
 def test_an_update_that_drops_a_column_destroys() -> None:
-    """The provider does it in place, past deletion_protection and prevent_destroy; after a `git revert` no contract test sees it."""
+    """The provider does it in place, past what protects from destroying; after a `git revert` no contract test sees it."""
 
     def update(before: list[str], after: list[str] | None) -> str:
         change = table_change("control.approvals", ["update"])
