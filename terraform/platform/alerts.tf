@@ -66,7 +66,8 @@ resource "google_monitoring_alert_policy" "line" {
   alert_strategy {
     auto_close = "86400s"
 
-    # A DAG that fails as a whole is one message, not one for each of its tasks.
+    # Google counts for each combination of the labels: the tries and mapped instances of a task are one message in five minutes, two
+    # tasks that fail are two.
     notification_rate_limit {
       period = "300s"
     }
