@@ -409,7 +409,7 @@ def test_each_contract_that_names_ad_platforms_names_all_of_them() -> None:
 
 
 def test_a_table_that_is_out_gets_new_columns_and_nothing_else() -> None:
-    """No contract takes from a table what the last release gave it: BigQuery cannot, and Terraform would have to make it anew."""
+    """No contract takes from a table what the last release gave it: what is in it would be gone."""
     assert incompatible_changes(released(), as_released(all_contracts())) == []
 
 
