@@ -5,6 +5,7 @@ so; `--release` never does that. BASE_IMAGE (a reference by digest, or a local i
 """
 
 import argparse
+import ast
 import configparser
 import hashlib
 import io
@@ -92,7 +93,7 @@ def choose_base(wanted: str, *, release: bool, fresh: bool = False) -> str:
     pulled = podman("pull", "--quiet", reference, check=False)
     if pulled.returncode == 0:
         return reference
-    words = pulled.stderr.strip().splitlines()[-1]
+    words = (pulled.stderr.strip().splitlines() or ["podman says nothing"])[-1]
     if wanted or release:
         sys.exit(f"The base {reference} cannot be pulled: {words}")
     print(
@@ -122,10 +123,13 @@ def _pip_conf() -> str:
     values = {}
     for line in said.splitlines():
         name, _, value = line.partition("=")
-        key, words = name.rsplit(".", 1)[-1], [word for word in value.strip("'").split() if not word.startswith(("file:", "/"))]
-        if key in _PIP_KEYS and words:
-            values[key] = " ".join(words).replace("%", "%%")
-    parser = configparser.ConfigParser()
+        key = name.rsplit(".", 1)[-1]
+        if key not in _PIP_KEYS:
+            continue
+        words = [word for word in str(ast.literal_eval(value)).split() if not word.startswith(("file:", "/"))]
+        if words:
+            values[key] = " ".join(words)
+    parser = configparser.RawConfigParser()  # as pip reads it: a password's %40 stays as it is
     parser["global"] = {**values, "disable-pip-version-check": "true"}
     text = io.StringIO()
     parser.write(text)
