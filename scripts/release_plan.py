@@ -1,4 +1,4 @@
-"""What a Terraform plan would destroy. Rows of a table do not come back, so a person names each table that may go."""
+"""What a Terraform plan would destroy. Rows do not come back, so a person names each table that may go; a column never goes."""
 
 import json
 from collections import Counter
@@ -26,6 +26,27 @@ def destroyed(plan: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def lost_columns(plan: dict[str, Any]) -> list[str]:
+    """`dataset.table.column` of all that an update would drop: the provider does that in place, and no protection of Terraform
+    holds it up, for the table itself stays."""
+    found = []
+    for change in plan.get("resource_changes", []):
+        actions = change["change"]["actions"]
+        if change["type"] != "google_bigquery_table" or "update" not in actions:
+            continue
+        before, after = (_columns(change["change"].get(side) or {}) for side in ("before", "after"))
+        if after is not None:  # a schema is unknown where the plan makes the policy tag it names; going back makes none
+            found += [f"{_name(change)}.{column}" for column in before or () if column not in after]
+    return sorted(found)
+
+
+def _columns(table: dict[str, Any]) -> list[str] | None:
+    """The columns of a table on one side of the plan; None for a view, or where they are not known yet."""
+    if table.get("view") or not table.get("schema"):
+        return None
+    return [column["name"] for column in json.loads(table["schema"])]
+
+
 def summary(plan: dict[str, Any]) -> str:
     """How many resources of each kind of change."""
     kinds: Counter[str] = Counter()
@@ -51,5 +72,10 @@ def check(text: str, allowed: Collection[str]) -> str:
             "(CONTRIBUTING.md). "
             f"If the rows may go: {' '.join(f'--allow-destroy {name}' for name in refused)}; Terraform's deletion_protection and "
             "prevent_destroy must be lifted in a commit before"
+        )
+    if lost := lost_columns(plan):
+        raise ReleaseError(
+            f"the plan would drop columns with what they hold: {', '.join(lost)}. A column that is out stays in its table.yaml; "
+            "to go back to an earlier release, leave include/sql as it is (docs/runbooks/rollback.md)"
         )
     return summary(plan)

@@ -38,6 +38,22 @@ def test_what_a_plan_does_is_summed_up() -> None:
         release_plan.check('{"errored": true}', set())
 
 
+def _columns(*names: str) -> dict[str, str]:
+    return {"dataset_id": "ads", "table_id": "a", "schema": json.dumps([{"name": name} for name in names])}
+
+
+def test_a_plan_that_drops_a_column_is_refused() -> None:
+    """The provider drops it in place, an "update" that no deletion_protection stops; a git revert of a new column plans that."""
+    change = {"type": "google_bigquery_table", "address": "t", "change": {"actions": ["update"], "before": _columns("x", "y")}}
+    change["change"]["after"] = _columns("x")
+    with pytest.raises(ReleaseError, match=r"drop columns with what they hold: ads\.a\.y\. .*rollback\.md"):
+        release_plan.check(json.dumps({"resource_changes": [change]}), set())
+    change["change"]["after"] = _columns("x", "y", "z")
+    assert release_plan.check(json.dumps({"resource_changes": [change]}), set()) == "1 to update"
+    del change["change"]["after"]["schema"]
+    assert release_plan.check(json.dumps({"resource_changes": [change]}), set()) == "1 to update"
+
+
 def test_an_address_that_is_none() -> None:
     """An environment that is being made has none yet; a token is sent to https only."""
     for url in ("", "http://airflow.example.com"):
