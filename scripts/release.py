@@ -130,7 +130,12 @@ class Release:
         file = self._state_file.parent / f"{image}.digest"
         if not self.dry:
             file.unlink(missing_ok=True)  # that of an earlier push must not pass for this one's
-        self.programs.run("podman", "push", "--digestfile", str(file), f"localhost/aelp2-{image}", reference)
+        # Local names are shared by all clones of this machine: a build of another one may have taken it over meanwhile.
+        asked = ("podman", "image", "inspect", "--format", "{{json .}}", f"localhost/aelp2-{image}")
+        built = json.loads(self.programs.read(*asked, instead="{}"))
+        if not self.dry:
+            release_source.check_image(image, built.get("Labels") or {}, self.programs.quietly("git", "rev-parse", "HEAD"))
+        self.programs.run("podman", "push", "--digestfile", str(file), built.get("Id", f"<id of {image}>"), reference)
         return file.read_text(encoding="ascii", errors="replace") if file.is_file() and not self.dry else ""
 
     def _docker(self, image: str, reference: str) -> str:

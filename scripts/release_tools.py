@@ -39,9 +39,9 @@ class Programs:
         self.dry = dry
         self.say = say
 
-    def run(self, *arguments: str, stdin: str | None = None, shown: Sequence[str] | None = None) -> None:
+    def run(self, *arguments: str, stdin: str | None = None) -> None:
         """Show the command, run it with its output on this terminal; ReleaseError if it fails. ``stdin`` is never shown."""
-        self.say(f"$ {shlex.join(shown or arguments)}")
+        self.say(f"$ {shlex.join(arguments)}")
         if self.dry:
             return
         process = self._started(arguments, stdin)
