@@ -131,8 +131,8 @@ class Release:
         if not self.dry:
             file.unlink(missing_ok=True)  # that of an earlier push must not pass for this one's
         # Local names are shared by all clones of this machine: a build of another one may have taken it over meanwhile.
-        asked = ("podman", "image", "inspect", "--format", "{{json .}}", f"localhost/aelp2-{image}")
-        built = json.loads(self.programs.read(*asked, instead="{}"))
+        asked = ("podman", "image", "inspect", f"localhost/aelp2-{image}")
+        (built,) = json.loads(self.programs.read(*asked, instead="[{}]"))
         if not self.dry:
             release_source.check_image(image, built.get("Labels") or {}, self.programs.quietly("git", "rev-parse", "HEAD"))
         self.programs.run("podman", "push", "--digestfile", str(file), built.get("Id", f"<id of {image}>"), reference)

@@ -42,7 +42,7 @@ elif name == "podman" and arguments[0] == "image":
     head = subprocess.run([str(folder / "bin" / "git"), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
     labels = {{"revision": head.strip(), "base.name": "docker.io/library/python:3.12@sha256:" + "b" * 64}} | behave["labels"]
     own = {{"org.opencontainers.image." + key: value for key, value in labels.items()}}
-    print(json.dumps({{"Id": "id-of-" + arguments[-1].removeprefix("localhost/aelp2-"), "Labels": own}}))
+    print(json.dumps([{{"Id": "id-of-" + arguments[-1].removeprefix("localhost/aelp2-"), "Labels": own}}]))
 elif "scripts/released_contracts.py" in arguments:
     Path("include/sql/released.json").write_text(behave["contracts"])
 elif name == "docker" and arguments[0] == "image":
