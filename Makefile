@@ -72,7 +72,7 @@ image-test: image ## builds all images and runs in them, as root: tests of a job
 sbom: image ## what is inside of each image: dist/sbom/*.cdx.json
 	@$(PY) scripts/supply_chain.py sbom $(EXTRA)
 
-audit: setup ## known vulnerabilities of every locked package; needs osv.dev, or SERVICE=pypi
+audit: setup ## known vulnerabilities of every locked package of the images; needs osv.dev, or SERVICE=pypi
 	@$(PY) scripts/supply_chain.py audit $(EXTRA) $(if $(SERVICE),--service $(SERVICE))
 
 docs: setup ## write the generated pages anew

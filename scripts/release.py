@@ -23,7 +23,7 @@ import release_plan
 import release_source
 from airflow_api import AirflowApi, AirflowApiError
 from release_source import BUILT, LOCK, RECORDS, Target
-from release_tools import Programs, ReleaseError, builder, missing_programs
+from release_tools import Programs, ReleaseError, builder, foreign_machine, missing_programs
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSER = "aelp2"  # name of the environment, in terraform/platform
@@ -63,6 +63,8 @@ class Release:
     def check(self) -> None:
         """check: programs, a clean work tree, the version in the changelog, an environment of your own"""
         problems = missing_programs([*_PROGRAMS, self.builder])
+        if not self._is_locked():
+            problems += foreign_machine()
         # Its own records alone may wait for their commit: a release that stopped right there goes on below.
         others = (".", *(f":(exclude){file}" for file in RECORDS))
         changed = self.programs.quietly("git", "status", "--porcelain", "--", *others)

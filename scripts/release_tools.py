@@ -1,5 +1,6 @@
 """Programs that a release runs: shown before they run, as argument lists, with errors that say what to do."""
 
+import platform
 import shlex
 import shutil
 import subprocess
@@ -24,6 +25,14 @@ class ReleaseError(RuntimeError):
 def missing_programs(names: Sequence[str]) -> list[str]:
     """Those of ``names`` that are not on PATH, each with how to get it."""
     return [f"{name} is not on PATH: {REMEDIES[name]}" for name in names if shutil.which(name) is None]
+
+
+def foreign_machine() -> list[str]:
+    """A problem where images built here would not start in the cluster, whose nodes are amd64."""
+    here = platform.machine()
+    if here in ("x86_64", "AMD64"):
+        return []
+    return [f"this machine is {here}, so its images would not start on the cluster's amd64 nodes; release from an amd64 machine"]
 
 
 def builder() -> str:

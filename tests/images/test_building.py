@@ -84,9 +84,29 @@ def test_a_base_by_tag_is_refused_for_everybody(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_machine_without_podman_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTAINERS_CONF", raising=False)
     monkeypatch.setattr(podman.shutil, "which", lambda program, path=None: None if program == "runc" else program)
     with pytest.raises(SystemExit, match=r"Images need runc, .*\n  apt-get update && apt-get install .*podman runc"):
         podman.require()
+
+
+def test_a_machine_with_another_runtime_names_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fedora and others have crun and no runc: with settings of their own only podman itself is asked for."""
+    monkeypatch.setattr(podman.shutil, "which", lambda program, path=None: program if program == "podman" else None)
+    monkeypatch.delenv("CONTAINERS_CONF", raising=False)
+    with pytest.raises(SystemExit, match=r"Images need runc, catatonit, .*\n.*\n.*CONTAINERS_CONF="):
+        podman.require()
+    monkeypatch.setenv("CONTAINERS_CONF", "/etc/containers/containers.conf")
+    podman.require()
+
+
+def test_a_podman_that_hangs_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: Any, **keywords: Any) -> None:
+        raise subprocess.TimeoutExpired("podman", keywords["timeout"])
+
+    monkeypatch.setattr(podman.subprocess, "run", hang)
+    with pytest.raises(podman.PodmanError, match="podman pull did not end within 5 s"):
+        podman.podman("pull", "x", timeout=5)
 
 
 def test_ci_installs_what_images_need() -> None:

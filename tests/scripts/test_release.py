@@ -34,6 +34,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     """The programs; nothing else is on PATH."""
     made = Fakes(tmp_path / "fakes")
     monkeypatch.setenv("PATH", str(made.bin))
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     return made
 
 
@@ -335,6 +336,20 @@ def test_what_stops_a_release_before_it_begins(
 def _commit(root: Path, file: str, text: str) -> None:
     (root / file).write_text(text, encoding="utf-8")
     git(root, "commit", "--quiet", "--all", "--message", file)
+
+
+def test_images_of_another_kind_of_machine_are_not_released(
+    root: Path, fakes: Fakes, airflow: Airflow, run: Release, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base is pinned for all architectures at once, so a laptop with ARM would push what no node can start."""
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert run("--yes") == 1
+    assert "this machine is arm64" in capfd.readouterr().err
+    assert fakes.calls() == []
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert run("--yes") == 0
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert run("--yes") == 0  # nothing is left to build
 
 
 def test_all_that_is_wrong_is_said_at_once(root: Path, fakes: Fakes, run: Release, capfd: pytest.CaptureFixture[str]) -> None:
