@@ -62,8 +62,8 @@ terraform-scan: setup ## policy scan of Terraform by checkov, in an environment 
 terraform-schema: setup ## after a new resource type: read its schema from the pinned package
 	$(PY) scripts/terraform_schema.py
 
-image: setup ## the job images with podman; EXTRA=mmm: one; BASE_IMAGE=…: another base; FRESH=1: no layer of an earlier build
-	@$(PY) scripts/images.py $(EXTRA) $(if $(FRESH),--fresh)
+image: setup ## the job images with podman; EXTRA=mmm: one; BASE_IMAGE=…: another base; FRESH=1: no layer of an earlier build; FLAGS=1: with GrowthBook's SDK
+	@$(PY) scripts/images.py $(EXTRA) $(if $(FRESH),--fresh) $(if $(FLAGS),--flags)
 
 image-test: EXTRA :=
 image-test: image ## builds all images and runs in them, as root: tests of a job, one pod of each, failures, limits

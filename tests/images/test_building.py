@@ -164,6 +164,13 @@ def test_ci_ends_where_packages_cannot_be_asked_for() -> None:
     assert [line for line in lines if "apt-get update" in line and "&&" in line] == []
 
 
+def test_make_hands_its_words_on() -> None:
+    """`make image EXTRA=mmm FRESH=1 FLAGS=1`, as images/README.md has them."""
+    asked = ["make", "--just-print", "image", "EXTRA=mmm", "FRESH=1", "FLAGS=1"]
+    done = subprocess.run(asked, cwd=images.ROOT, capture_output=True, text=True, check=True)
+    assert "scripts/images.py mmm --fresh --flags" in done.stdout
+
+
 def test_an_image_that_no_dag_uses_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox (lab) is a developer's, and a typing error must not make an image."""
     monkeypatch.setattr(images, "require", lambda: None)
