@@ -62,8 +62,8 @@ terraform-scan: setup ## policy scan of Terraform by checkov, in an environment 
 terraform-schema: setup ## after a new resource type: read its schema from the pinned package
 	$(PY) scripts/terraform_schema.py
 
-image: setup ## the job images with podman; EXTRA=mmm: one; BASE_IMAGE=…: another base; FRESH=1: no layer of an earlier build
-	@$(PY) scripts/images.py $(EXTRA) $(if $(FRESH),--fresh)
+image: setup ## the job images with podman; EXTRA=mmm: one; BASE_IMAGE=…: another base; FRESH=1: no layer of an earlier build; FLAGS=1: with GrowthBook's SDK
+	@$(PY) scripts/images.py $(EXTRA) $(if $(FRESH),--fresh) $(if $(FLAGS),--flags)
 
 image-test: EXTRA :=
 image-test: image ## builds all images and runs in them, as root: tests of a job, one pod of each, failures, limits
@@ -72,7 +72,7 @@ image-test: image ## builds all images and runs in them, as root: tests of a job
 sbom: image ## what is inside of each image: dist/sbom/*.cdx.json
 	@$(PY) scripts/supply_chain.py sbom $(EXTRA)
 
-audit: setup ## known vulnerabilities of every locked package; needs osv.dev, or SERVICE=pypi
+audit: setup ## known vulnerabilities of every locked package of the images; needs osv.dev, or SERVICE=pypi
 	@$(PY) scripts/supply_chain.py audit $(EXTRA) $(if $(SERVICE),--service $(SERVICE))
 
 docs: setup ## write the generated pages anew

@@ -5,6 +5,7 @@ so; `--release` never does that. BASE_IMAGE (a reference by digest, or a local i
 """
 
 import argparse
+import ast
 import configparser
 import hashlib
 import io
@@ -27,6 +28,7 @@ DOCKERFILE = ROOT / "images" / "Dockerfile"
 MANIFESTS = ROOT / "tests" / "pods" / "manifests" / "composer"
 _DIGEST = re.compile(r"[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}")
 _SENT = ("pyproject.toml", "uv.lock", "README.md", "tasks", "include", "images/Dockerfile")  # what an image is made of
+_RECORD = "include/sql/released.json"  # a release writes it after the images; no job reads it
 README = ROOT / "images" / "README.md"
 _TABLE_BEGINS, _TABLE_ENDS = "<!-- written by `make docs` -->\n", "<!-- end -->\n"
 _PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy")
@@ -92,7 +94,7 @@ def choose_base(wanted: str, *, release: bool, fresh: bool = False) -> str:
     pulled = podman("pull", "--quiet", reference, check=False)
     if pulled.returncode == 0:
         return reference
-    words = pulled.stderr.strip().splitlines()[-1]
+    words = (pulled.stderr.strip().splitlines() or ["podman says nothing"])[-1]
     if wanted or release:
         sys.exit(f"The base {reference} cannot be pulled: {words}")
     print(
@@ -122,10 +124,13 @@ def _pip_conf() -> str:
     values = {}
     for line in said.splitlines():
         name, _, value = line.partition("=")
-        key, words = name.rsplit(".", 1)[-1], [word for word in value.strip("'").split() if not word.startswith(("file:", "/"))]
-        if key in _PIP_KEYS and words:
-            values[key] = " ".join(words).replace("%", "%%")
-    parser = configparser.ConfigParser()
+        key = name.rsplit(".", 1)[-1]
+        if key not in _PIP_KEYS:
+            continue
+        words = [word for word in str(ast.literal_eval(value)).split() if not word.startswith(("file:", "/"))]
+        if words:
+            values[key] = " ".join(words)
+    parser = configparser.RawConfigParser()  # as pip reads it: a password's %40 stays as it is
     parser["global"] = {**values, "disable-pip-version-check": "true"}
     text = io.StringIO()
     parser.write(text)
@@ -139,7 +144,7 @@ def _git(*arguments: str) -> str:
 
 def _labels(base: str) -> Iterator[str]:
     head = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", *_SENT)
+    changed = _git("status", "--porcelain", "--", *_SENT, f":(exclude){_RECORD}")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     yield f"REVISION={head.strip() or 'unknown'}{'-changed' if changed else ''}"
     yield f"VERSION={project['version']}"

@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 # Without recommends: they bring a second network stack and a desktop's keyring.
 PACKAGES = ("podman", "runc", "catatonit", "netavark", "aardvark-dns", "iptables")
-_PROGRAMS = ("podman", "runc", "catatonit")
+_HELPERS = ("/usr/sbin", "/sbin", "/usr/libexec/podman", "/usr/libexec/catatonit")  # where distributions put what podman calls
 
 
 def install_line(*packages: str) -> str:
@@ -21,10 +21,14 @@ def install_line(*packages: str) -> str:
 
 def require() -> None:
     """End with the remedy where a program is missing."""
-    paths = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [program for program in _PROGRAMS if not shutil.which(program, path=paths)]
-    if missing:
-        sys.exit(f"Images need {', '.join(missing)}, which this machine lacks. On Debian 12:\n  {install_line(*PACKAGES)}")
+    paths = ":".join((os.environ.get("PATH", ""), *_HELPERS))
+    # Somebody's own settings name a runtime of their own.
+    wanted = ("podman",) if "CONTAINERS_CONF" in os.environ else ("podman", "runc", "catatonit")
+    if missing := [program for program in wanted if not shutil.which(program, path=paths)]:
+        sys.exit(
+            f"Images need {', '.join(missing)}, which this machine lacks. On Debian 12:\n  {install_line(*PACKAGES)}\n"
+            "With another runtime than runc name your own settings, for example CONTAINERS_CONF=/etc/containers/containers.conf"
+        )
 
 
 def environment() -> dict[str, str]:
@@ -36,15 +40,18 @@ def podman(
     *arguments: str, check: bool = True, stdin: str | None = None, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run podman and keep what it says; a failure that is not asked about ends with its words."""
-    done = subprocess.run(
-        ["podman", *arguments],  # noqa: S607 - podman of the PATH
-        env=environment(),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
+    try:
+        done = subprocess.run(
+            ["podman", *arguments],  # noqa: S607 - podman of the PATH
+            env=environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise PodmanError(f"podman {arguments[0]} did not end within {timeout:.0f} s") from None
     if check and done.returncode:
         raise PodmanError(f"podman {arguments[0]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done

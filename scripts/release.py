@@ -23,7 +23,7 @@ import release_plan
 import release_source
 from airflow_api import AirflowApi, AirflowApiError
 from release_source import BUILT, LOCK, RECORDS, Target
-from release_tools import Programs, ReleaseError, builder, missing_programs
+from release_tools import Programs, ReleaseError, builder, foreign_machine, missing_programs
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSER = "aelp2"  # name of the environment, in terraform/platform
@@ -63,6 +63,8 @@ class Release:
     def check(self) -> None:
         """check: programs, a clean work tree, the version in the changelog, an environment of your own"""
         problems = missing_programs([*_PROGRAMS, self.builder])
+        if not self._is_locked():
+            problems += foreign_machine()
         # Its own records alone may wait for their commit: a release that stopped right there goes on below.
         others = (".", *(f":(exclude){file}" for file in RECORDS))
         changed = self.programs.quietly("git", "status", "--porcelain", "--", *others)
@@ -130,7 +132,12 @@ class Release:
         file = self._state_file.parent / f"{image}.digest"
         if not self.dry:
             file.unlink(missing_ok=True)  # that of an earlier push must not pass for this one's
-        self.programs.run("podman", "push", "--digestfile", str(file), f"localhost/aelp2-{image}", reference)
+        # Local names are shared by all clones of this machine: a build of another one may have taken it over meanwhile.
+        asked = ("podman", "image", "inspect", f"localhost/aelp2-{image}")
+        (built,) = json.loads(self.programs.read(*asked, instead="[{}]"))
+        if not self.dry:
+            release_source.check_image(image, built.get("Labels") or {}, self.programs.quietly("git", "rev-parse", "HEAD"))
+        self.programs.run("podman", "push", "--digestfile", str(file), built.get("Id", f"<id of {image}>"), reference)
         return file.read_text(encoding="ascii", errors="replace") if file.is_file() and not self.dry else ""
 
     def _docker(self, image: str, reference: str) -> str:

@@ -1,4 +1,4 @@
-"""What a Terraform plan would destroy. Rows of a table do not come back, so a person names each table that may go."""
+"""What a Terraform plan would destroy. Rows do not come back, so a person names each table that may go; a column never goes."""
 
 import json
 from collections import Counter
@@ -16,33 +16,35 @@ def _name(change: dict[str, Any]) -> str:
     return ".".join(str(before[key]) for key in ("dataset_id", "table_id") if before.get(key)) or str(change["address"])
 
 
-def _columns(state: dict[str, Any] | None) -> list[str] | None:
-    """The columns of a table in a state; None where it has no schema, or one that is known after the apply only."""
-    schema = (state or {}).get("schema")
-    return [column["name"] for column in json.loads(schema)] if schema else None
-
-
-def _lost_columns(change: dict[str, Any]) -> list[str]:
-    """Columns that an update takes out of a table.
-
-    The provider drops them in place: to Terraform that is no destroying, so deletion_protection and prevent_destroy let it pass.
-    """
-    before, after = _columns(change["change"].get("before")), _columns(change["change"].get("after"))
-    return [name for name in before if name not in after] if before and after is not None else []
-
-
 def destroyed(plan: dict[str, Any]) -> dict[str, str]:
-    """Table or dataset → what would happen to it, for all that would be deleted, replaced or lose a column."""
+    """Table or dataset → what would happen to it, for all that would be deleted or replaced."""
     found = {}
     for change in plan.get("resource_changes", []):
         actions = change["change"]["actions"]
-        if change["type"] not in HOLDS_ROWS:
-            continue
-        if "delete" in actions:
+        if change["type"] in HOLDS_ROWS and "delete" in actions:
             found[_name(change)] = "replaced" if "create" in actions else "deleted"
-        elif lost := _lost_columns(change):
-            found[_name(change)] = f"loses {', '.join(lost)}"
     return found
+
+
+def lost_columns(plan: dict[str, Any]) -> list[str]:
+    """`dataset.table.column` of all that an update would drop: the provider does that in place, and no protection of Terraform
+    holds it up, for the table itself stays."""
+    found = []
+    for change in plan.get("resource_changes", []):
+        actions = change["change"]["actions"]
+        if change["type"] != "google_bigquery_table" or "update" not in actions:
+            continue
+        before, after = (_columns(change["change"].get(side) or {}) for side in ("before", "after"))
+        if after is not None:  # a schema is unknown where the plan makes the policy tag it names; going back makes none
+            found += [f"{_name(change)}.{column}" for column in before or () if column not in after]
+    return sorted(found)
+
+
+def _columns(table: dict[str, Any]) -> list[str] | None:
+    """The columns of a table on one side of the plan; None for a view, or where they are not known yet."""
+    if table.get("view") or not table.get("schema"):
+        return None
+    return [column["name"] for column in json.loads(table["schema"])]
 
 
 def summary(plan: dict[str, Any]) -> str:
@@ -67,8 +69,13 @@ def check(text: str, allowed: Collection[str]) -> str:
         listed = ", ".join(f"{name} ({going[name]})" for name in refused)
         raise ReleaseError(
             f"the plan would destroy what holds rows: {listed}. An incompatible change is a new table with the suffix _v2 "
-            "(CONTRIBUTING.md); going back keeps columns (docs/runbooks/rollback.md). "
+            "(CONTRIBUTING.md). "
             f"If the rows may go: {' '.join(f'--allow-destroy {name}' for name in refused)}; Terraform's deletion_protection and "
             "prevent_destroy must be lifted in a commit before"
+        )
+    if lost := lost_columns(plan):
+        raise ReleaseError(
+            f"the plan would drop columns with what they hold: {', '.join(lost)}. A column that is out stays in its table.yaml; "
+            "to go back to an earlier release, leave include/sql as it is (docs/runbooks/rollback.md)"
         )
     return summary(plan)

@@ -106,6 +106,16 @@ def tested_sha(programs: Programs) -> str:
     return _tree(programs, without=RECORDS)
 
 
+def check_image(image: str, labels: Mapping[str, str], commit: str) -> None:
+    """ReleaseError unless the labels of a built image say: of this commit, on a base by digest."""
+    revision, base = (labels.get(f"org.opencontainers.image.{key}", "") for key in ("revision", "base.name"))
+    if revision != commit or not re.search(r"@sha256:[0-9a-f]{64}$", base):
+        raise ReleaseError(
+            f"localhost/aelp2-{image} is of revision {revision or 'unknown'} on base {base or 'unknown'}, not {commit} on a base "
+            "by digest: another build on this machine took its name. Wait until that ends and run the same command again"
+        )
+
+
 def check_digest(image: str, text: str) -> str:
     """The digest that a push reported; ReleaseError if it is none."""
     digest = text.strip()

@@ -1,5 +1,6 @@
 """Programs that a release runs: shown before they run, as argument lists, with errors that say what to do."""
 
+import platform
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,14 @@ def missing_programs(names: Sequence[str]) -> list[str]:
     return [f"{name} is not on PATH: {REMEDIES[name]}" for name in names if shutil.which(name) is None]
 
 
+def foreign_machine() -> list[str]:
+    """A problem where images built here would not start in the cluster, whose nodes are amd64."""
+    here = platform.machine()
+    if here in ("x86_64", "AMD64"):
+        return []
+    return [f"this machine is {here}, so its images would not start on the cluster's amd64 nodes; release from an amd64 machine"]
+
+
 def builder() -> str:
     """The program that builds images: podman, or docker where there is no podman."""
     return "docker" if shutil.which("podman") is None and shutil.which("docker") else "podman"
@@ -39,9 +48,9 @@ class Programs:
         self.dry = dry
         self.say = say
 
-    def run(self, *arguments: str, stdin: str | None = None, shown: Sequence[str] | None = None) -> None:
+    def run(self, *arguments: str, stdin: str | None = None) -> None:
         """Show the command, run it with its output on this terminal; ReleaseError if it fails. ``stdin`` is never shown."""
-        self.say(f"$ {shlex.join(shown or arguments)}")
+        self.say(f"$ {shlex.join(arguments)}")
         if self.dry:
             return
         process = self._started(arguments, stdin)

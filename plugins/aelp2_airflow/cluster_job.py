@@ -102,8 +102,13 @@ class JobPod:
         its own, made from what the pod looked like when it was created.
         """
         reason = sys.exception()
-        if isinstance(reason, AirflowTaskTimeout) or self._killed or remote_pod is None:
+        if isinstance(reason, AirflowTaskTimeout) or self._killed:
             return  # on a timeout Airflow calls on_kill, which ends the pod, but only if it gets to see the timeout
+        if remote_pod is None:
+            if pod is not None:  # asked for, and never seen: the answer can be what was lost, and the pod be there
+                self.pod = pod
+                self.on_kill()
+            return
         try:
             if remote_pod.status.phase not in ("Succeeded", "Failed"):
                 remote_pod = self.pod_manager.read_pod(remote_pod)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -81,18 +84,91 @@ def test_a_base_by_tag_is_refused_for_everybody(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_machine_without_podman_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTAINERS_CONF", raising=False)
     monkeypatch.setattr(podman.shutil, "which", lambda program, path=None: None if program == "runc" else program)
     with pytest.raises(SystemExit, match=r"Images need runc, .*\n  apt-get update && apt-get install .*podman runc"):
         podman.require()
 
 
+def test_a_machine_with_another_runtime_names_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fedora and others have crun and no runc: with settings of their own only podman itself is asked for."""
+    monkeypatch.setattr(podman.shutil, "which", lambda program, path=None: program if program == "podman" else None)
+    monkeypatch.delenv("CONTAINERS_CONF", raising=False)
+    with pytest.raises(SystemExit, match=r"Images need runc, catatonit, .*\n.*\n.*CONTAINERS_CONF="):
+        podman.require()
+    monkeypatch.setenv("CONTAINERS_CONF", "/etc/containers/containers.conf")
+    podman.require()
+
+
+def test_a_podman_that_hangs_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: Any, **keywords: Any) -> None:
+        raise subprocess.TimeoutExpired("podman", keywords["timeout"])
+
+    monkeypatch.setattr(podman.subprocess, "run", hang)
+    with pytest.raises(podman.PodmanError, match="podman pull did not end within 5 s"):
+        podman.podman("pull", "x", timeout=5)
+
+
 def test_ci_installs_what_images_need() -> None:
-    """The list that the error message gives is the one that a new machine gets; make test itself needs none of it."""
+    """The list that the error message gives is the one that a new machine gets."""
     lines = (images.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     installed = [set(line.split()) for line in lines if "apt-get install" in line and "podman" in line]
     assert len(installed) == 1
     assert {*podman.PACKAGES, "mmdebstrap", "--no-install-recommends"} <= installed[0]
-    assert [line for line in lines if line in ("make test", "make image-test")] == ["make test", "make image-test"]
+
+
+def _ci(tmp_path: Path, **ends: int) -> subprocess.CompletedProcess[str]:
+    """.ci/run beside programs that say their targets and end as told, by the last target of a call of make."""
+    for folder in ("bin", "tree/.ci"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(images.ROOT / ".ci" / "run", tmp_path / "tree" / ".ci" / "run")
+    codes = "".join(f"{name.replace('_', '-')}) exit {code};; " for name, code in ends.items())
+    for name in ("make", "apt-get", "chromium", "podman", "mmdebstrap", "runc"):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*"\nfor last; do :; done\ncase $last in {codes} esac\n', encoding="utf-8")
+        program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    run = ["bash", str(tmp_path / "tree" / ".ci" / "run")]
+    return subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_ci_runs_all_parts_of_make_test_and_the_images(tmp_path: Path) -> None:
+    """The parts of `make test` are named one by one, so that the images run beside the last; none may be forgotten."""
+    makefile = (images.ROOT / "Makefile").read_text(encoding="utf-8")
+    parts = re.search(r"^test: (.+?) ##", makefile, re.MULTILINE)
+    assert parts is not None
+    done = _ci(tmp_path)
+    asked = {word for line in done.stdout.splitlines() if line.startswith("make ") for word in line.split()[1:]}
+    assert (done.returncode, asked) == (0, {*parts[1].split(), "image-test", "terraform-scan"})
+
+
+@pytest.mark.parametrize(
+    ("part", "says"), [("test_airflow", "failed: test-airflow"), ("terraform_scan", "failed: image-test-or-terraform-scan")]
+)
+def test_ci_fails_with_either_half_and_shows_both(part: str, says: str, tmp_path: Path) -> None:
+    """What ran beside is shown in any case, and the last line says which half it was."""
+    done = _ci(tmp_path, **{part: 2})
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, says)
+    assert {"make test-airflow", "make image-test terraform-scan"} <= set(done.stdout.splitlines())
+
+
+def test_ci_ends_where_the_jobs_tests_fail(tmp_path: Path) -> None:
+    done = _ci(tmp_path, test_jobs=2)
+    assert done.returncode != 0
+    assert "image-test" not in done.stdout
+
+
+def test_ci_ends_where_packages_cannot_be_asked_for() -> None:
+    """`a && b` ends no script where a fails, whatever `set -e` says."""
+    lines = (images.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if "apt-get update" in line and "&&" in line] == []
+
+
+def test_make_hands_its_words_on() -> None:
+    """`make image EXTRA=mmm FRESH=1 FLAGS=1`, as images/README.md has them."""
+    asked = ["make", "--just-print", "image", "EXTRA=mmm", "FRESH=1", "FLAGS=1"]
+    done = subprocess.run(asked, cwd=images.ROOT, capture_output=True, text=True, check=True)
+    assert "scripts/images.py mmm --fresh --flags" in done.stdout
 
 
 def test_an_image_that_no_dag_uses_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +196,11 @@ def test_the_hash_of_the_source_moves_with_what_goes_into_an_image(tmp_path: Pat
 
 def test_the_machines_addresses_of_packages_reach_pip_and_its_files_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index is passed on, a folder of this machine would not exist in the build."""
-    said = "global.index-url='https://index.example/simple'\nglobal.extra-index-url='file:///opt/a https://b.example/100%25'\nglobal.find-links='/opt/w'\n"
+    said = "global.index-url='https://index.example/simple'\nglobal.extra-index-url='file:///opt/a\\nhttps://b.example/100%25'\nglobal.find-links='/opt/w'\n"
     monkeypatch.setattr(images.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, said, ""))
     text = images._pip_conf()
     assert "index-url = https://index.example/simple\n" in text
-    assert "extra-index-url = https://b.example/100%25\n" in text.replace("%%", "%")
+    assert "extra-index-url = https://b.example/100%25\n" in text
     assert "/opt" not in text
 
 

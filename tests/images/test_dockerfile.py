@@ -59,3 +59,11 @@ def test_only_what_an_image_is_made_of_is_sent_to_the_builder() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line[0] == "!"} == {"README.md", "include", "pyproject.toml", "tasks", "uv.lock"}
+    # The last pattern that fits decides: files that Git ignores in any folder stay out of the folders that are sent.
+    after = lines[max(number for number, line in enumerate(lines) if line[0] == "!") :]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    anywhere = [
+        line for line in ignored if line and line[0] not in "#/!" and line[-1] != "/" and "tf" not in line and line != "*.pyc"
+    ]
+    assert "google-ads.yaml" in anywhere
+    assert [line for line in anywhere if f"**/{line}" not in after] == []

@@ -18,7 +18,7 @@ IMAGES = ["ads", "identity", "learn", "mmm", "report"]
 REGISTRY = "europe-west1-docker.pkg.dev/acme-prod/aelp2"
 TOKEN = "ya29.token-that-nobody-may-see"
 _PROGRAM = """#!{python} -IS
-import hashlib, json, sys
+import hashlib, json, subprocess, sys
 from pathlib import Path
 
 folder = Path({folder!r})
@@ -38,6 +38,11 @@ if name == "podman" and arguments[0] == "push":
     image = arguments[-1].rsplit("/", 1)[1].split(":")[0]
     digest = behave["digests"].get(image) or "sha256:" + hashlib.sha256(arguments[-1].encode()).hexdigest()
     Path(arguments[arguments.index("--digestfile") + 1]).write_text(digest)
+elif name == "podman" and arguments[0] == "image":
+    head = subprocess.run([str(folder / "bin" / "git"), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    labels = {{"revision": head.strip(), "base.name": "docker.io/library/python:3.12@sha256:" + "b" * 64}} | behave["labels"]
+    own = {{"org.opencontainers.image." + key: value for key, value in labels.items()}}
+    print(json.dumps([{{"Id": "id-of-" + arguments[-1].removeprefix("localhost/aelp2-"), "Labels": own}}]))
 elif "scripts/released_contracts.py" in arguments:
     Path("include/sql/released.json").write_text(behave["contracts"])
 elif name == "docker" and arguments[0] == "image":
@@ -72,13 +77,14 @@ class Fakes:
             "fail": {},
             "digests": {},
             "contracts": "{}",
+            "labels": {},
             "plan": {"resource_changes": []},
             "airflow": "",
         }
         self.behave()
 
     def behave(self, **changes: Any) -> None:
-        """``fail``: part of a command line → what it says and fails; ``digests``, ``plan``, ``airflow``: what they answer."""
+        """``fail``: part of a command line → what it says and fails; the others: what they answer."""
         self._behaviour |= changes
         (self.folder / "behave.json").write_text(json.dumps(self._behaviour), encoding="utf-8")
 

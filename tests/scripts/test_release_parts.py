@@ -38,22 +38,20 @@ def test_what_a_plan_does_is_summed_up() -> None:
         release_plan.check('{"errored": true}', set())
 
 
-def test_an_update_that_drops_a_column_destroys() -> None:
-    """The provider does it in place, past what protects from destroying; after a `git revert` no contract test sees it."""
+def _columns(*names: str) -> dict[str, str]:
+    return {"dataset_id": "ads", "table_id": "a", "schema": json.dumps([{"name": name} for name in names])}
 
-    def update(before: list[str], after: list[str] | None) -> str:
-        change = table_change("control.approvals", ["update"])
-        for key, columns in (("before", before), ("after", after)):
-            state = {"dataset_id": "control", "table_id": "approvals"}
-            schema = {} if columns is None else {"schema": json.dumps([{"name": column} for column in columns])}
-            change["change"][key] = state | schema
-        return json.dumps({"resource_changes": [change]})
 
-    with pytest.raises(ReleaseError, match=r"control\.approvals \(loses why, at\)"):
-        release_plan.check(update(["hash", "why", "at"], ["hash", "reason"]), set())
-    assert release_plan.check(update(["hash", "why"], ["hash"]), {"control.approvals"}) == "1 to update"
-    assert release_plan.check(update(["hash"], ["hash", "why"]), set()) == "1 to update"
-    assert release_plan.check(update(["hash"], None), set()) == "1 to update"  # known after the apply: a new policy tag
+def test_a_plan_that_drops_a_column_is_refused() -> None:
+    """The provider drops it in place, an "update" that no deletion_protection stops; a git revert of a new column plans that."""
+    change = {"type": "google_bigquery_table", "address": "t", "change": {"actions": ["update"], "before": _columns("x", "y")}}
+    change["change"]["after"] = _columns("x")
+    with pytest.raises(ReleaseError, match=r"drop columns with what they hold: ads\.a\.y\. .*rollback\.md"):
+        release_plan.check(json.dumps({"resource_changes": [change]}), set())
+    change["change"]["after"] = _columns("x", "y", "z")
+    assert release_plan.check(json.dumps({"resource_changes": [change]}), set()) == "1 to update"
+    del change["change"]["after"]["schema"]
+    assert release_plan.check(json.dumps({"resource_changes": [change]}), set()) == "1 to update"
 
 
 def test_an_address_that_is_none() -> None:

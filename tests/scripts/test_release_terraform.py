@@ -35,6 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     terraform.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/scripts/terraform_cli.py" "$@"\n', encoding="utf-8")
     terraform.chmod(0o755)
     monkeypatch.setenv("PATH", str(fakes.bin))
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Release")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "release@example.com")
