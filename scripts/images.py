@@ -112,7 +112,8 @@ def _machine(scratch: Path) -> list[str]:
     uv = ROOT / ".tools" / "bin" / "uv"
     cache = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
     Path(cache).mkdir(parents=True, exist_ok=True)
-    flags.append(f"--volume={cache}:/root/.cache/uv")
+    # Not where the Dockerfile mounts a cache of the builder: buildah prefers that one.
+    flags += [f"--volume={cache}:/mnt/uv-cache", "--build-arg=UV_CACHE_DIR=/mnt/uv-cache"]
     (scratch / "pip.conf").write_text(_pip_conf(), encoding="utf-8")
     return [*flags, f"--secret=id=pip_conf,src={scratch / 'pip.conf'}"]
 

@@ -37,7 +37,7 @@ def on_this_machine(pod: Mapping[str, Any], folder: Path, name: str) -> dict[str
 
     - the image is the one built here, which is never pulled
     - the warehouse is a DuckDB file on a mounted folder in place of BigQuery; the clock stands at the manifest's run
-    - the pod's name is unique
+    - the pod's name is unique, and so are those of its volumes: podman 4.3 gives an emptyDir to every pod that calls it the same
     - a Secret is a folder with the owner, group and mode that the kubelet gives it; podman 4.3 makes it 0644 in any case
     """
     changed = deepcopy(dict(pod))
@@ -54,6 +54,11 @@ def on_this_machine(pod: Mapping[str, Any], folder: Path, name: str) -> dict[str
     base["env"] += [{"name": key, "value": value} for key, value in here.items()]
     base["volumeMounts"].append({"name": "data", "mountPath": "/data"})
     changed["spec"]["volumes"].append({"name": "data", "hostPath": {"path": str(folder / "data"), "type": "Directory"}})
+    for volume in (
+        *changed["spec"]["volumes"],
+        *(mount for one in changed["spec"]["containers"] for mount in one["volumeMounts"]),
+    ):
+        volume["name"] = f"{name}-{volume['name']}"
     return changed
 
 

@@ -54,6 +54,17 @@ def test_what_ships_has_no_installer() -> None:
     assert DOCKERFILE.count("--mount=type=bind,from=uv,source=/uv,target=/uv") == 3
 
 
+def test_packages_come_from_the_cache_that_the_machine_has() -> None:
+    """Each stage that installs takes the place of uv's cache as an argument; a cache mounted there would hide it."""
+    stages = DOCKERFILE.split("\nFROM ")[2:]
+    assert all("\nARG UV_CACHE_DIR=/root/.cache/uv\n" in stage for stage in stages)
+    script = (ROOT / "scripts" / "images.py").read_text(encoding="utf-8")
+    place = re.search(r"--build-arg=UV_CACHE_DIR=(\S+?)\"", script)
+    assert place is not None
+    assert f':{place[1]}"' in script
+    assert f"target={place[1]}" not in DOCKERFILE
+
+
 def test_only_what_an_image_is_made_of_is_sent_to_the_builder() -> None:
     """No state, no environment and no credentials of the tree can end in a layer."""
     lines = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
