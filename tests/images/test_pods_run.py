@@ -13,7 +13,7 @@ import pod_data
 import pytest
 from pod_runs import base_of, manifest, played, store_secret
 
-pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.usefixtures("images")]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("images")]
 
 # image → (DAG, task, what lies there before, settings, the table that shows that it worked, rows)
 ONE_OF_EACH: dict[str, tuple[str, str, Callable[[Path], None], dict[str, str], str, int]] = {
