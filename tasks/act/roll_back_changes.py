@@ -8,6 +8,8 @@ stillness; and so does M13: no rollback pauses the last ad of a group, or enable
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from tasks.core.cli_options import run_date_option
 from tasks.core.errors import JobError, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tasks.act.context import Context
     from tasks.act.mutation import Mutation
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from tasks.core.changeset import AnyChange
     from tasks.core.ledger import SetHistory
 
+# A pod that was killed while it applied leaves its lease behind, on BigQuery for 900 s (bigquery_lease.TTL_SECONDS). Airflow
+# starts no rollback a second time, so it waits for longer than that.
+LEASE_WAIT_SECONDS = 1000.0
+_LEASE_POLL_SECONDS = 10.0
 # Nothing of the set was ever sent, or it has come to its end.
 _CLOSED = ("", "proposed", "approved", "snapshot", "rejected", "expired", "promoted", "rolled_back")
 
@@ -111,15 +117,36 @@ def _check_ours(mutation: Mutation, change: AnyChange) -> None:
         mutation.block(change, f"{now}{change.unit}, ours is {change.after}")
 
 
-def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: str) -> str:
+@contextmanager
+def _lease(context: Context, wait_seconds: float) -> Iterator[None]:
+    """Hold the lease of all mutations; Refused if another run still holds it after ``wait_seconds``."""
+    from tasks.act.context import LEASE
+    from tasks.core.log import get_logger
+
+    deadline = time.monotonic() + wait_seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(context.warehouse.exclusive(LEASE))
+                break
+            except Refused as refused:
+                if time.monotonic() >= deadline:
+                    raise
+                get_logger(__name__).warning("waiting for the lease", at_most_seconds=wait_seconds, why=str(refused))
+                time.sleep(_LEASE_POLL_SECONDS)
+        yield
+
+
+def roll_back_changes(context: Context, stored: StoredSet, run_date: date, why: str, *, wait_seconds: float = 0.0) -> str:
     """Undo what was applied of ``stored``, last change first. Running it again finishes or finds everything done.
 
-    Refused if something is somebody else's now or a switch forbids it; the others are restored before that is raised.
+    A lease that another run holds is waited for, up to ``wait_seconds``. Refused if something is somebody else's now or a switch
+    forbids it; the others are restored before that is raised.
     """
-    from tasks.act.context import LEASE, type_of
+    from tasks.act.context import type_of
     from tasks.act.mutation import Mutation
 
-    with context.warehouse.exclusive(LEASE):
+    with _lease(context, wait_seconds):
         change_set = stored.verified()
         state = context.ledger.history(stored.change_set_id).state
         if state in _CLOSED:
@@ -198,4 +225,4 @@ def command(run_date: date, kind: str | None, change_set_id: str | None, why: st
         for stored in sets:
             click.echo(f"{stored.change_set_id}: would be rolled back (dry run; --live does it): {reason}")
         return
-    for_each(sets, lambda stored: roll_back_changes(context, stored, run_date, reason))
+    for_each(sets, lambda stored: roll_back_changes(context, stored, run_date, reason, wait_seconds=LEASE_WAIT_SECONDS))

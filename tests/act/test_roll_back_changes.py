@@ -1,5 +1,6 @@
 """roll-back-changes: the exact earlier value where the budget is ours, once, logged; otherwise it stops and asks (M9)."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from act_world import ACCOUNT, MICROS, RUN_DATE, World, account
 from click.testing import CliRunner
 
-from tasks.act.roll_back_changes import command, due_sets, is_due
+from tasks.act.roll_back_changes import LEASE_WAIT_SECONDS, command, due_sets, is_due
 from tasks.act.stored import StoredSet
 from tasks.core.errors import GateStop, JobError, Refused, TryAgain
 from tasks.core.switches import flip
+from tasks.core.warehouse.bigquery_lease import TTL_SECONDS
 
 BEFORE = {k: v.amount_micros for k, v in account().items()}
 
@@ -283,6 +285,28 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
         return CliRunner().invoke(command, ["--run-date", RUN_DATE.isoformat(), *arguments])
 
     return invoke
+
+
+def test_the_command_waits_for_the_lease_of_a_run_that_was_killed(
+    world: World, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody starts a rollback a second time, so it waits for longer than a dead pod's lease lives; then it undoes."""
+    stored = applied(world)
+    dead = contextlib.ExitStack()
+    dead.enter_context(world.warehouse.exclusive("mutations"))
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            dead.close()
+
+    monkeypatch.setattr("tasks.act.roll_back_changes.time.sleep", sleep)
+    ended = run("--change-set-id", stored.change_set_id, "--why", "test", "--live")
+    assert ended.exit_code == 0, ended.output
+    assert len(waits) == 3
+    assert world.platform.amounts() == BEFORE
+    assert LEASE_WAIT_SECONDS > TTL_SECONDS
 
 
 def test_the_command_does_nothing_unless_asked(world: World, run: Any) -> None:
