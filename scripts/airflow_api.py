@@ -67,6 +67,10 @@ class AirflowApi:
         """The ids of all DAGs that are not stale."""
         return {dag["dag_id"] for dag in self.call("GET", "/dags", params={"limit": 100})["dags"]}
 
+    def source(self, dag_id: str) -> str:
+        """The text of the file that Airflow took the DAG from."""
+        return str(self.call("GET", f"/dagSources/{dag_id}", headers={"Accept": "application/json"})["content"])
+
     def import_errors(self) -> list[str]:
         """The tracebacks of DAG files that do not import."""
         errors = self.call("GET", "/importErrors")["import_errors"]

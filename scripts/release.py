@@ -209,7 +209,8 @@ class Release:
         if api is None:
             return
         release = {"version": self.version, "commit": self.programs.quietly("git", "rev-parse", "HEAD")}
-        test = release_airflow.Smoke(api, release_airflow.read_lock(self.root), self.say)
+        lock, dags = release_airflow.read_lock(self.root), release_airflow.dag_files(self.root)
+        test = release_airflow.Smoke(api, lock, dags, self.say)
         test.run(release, files_s=self.options.files_s, run_s=release_airflow.RUN_S)
 
     def end(self) -> None:

@@ -27,18 +27,29 @@ def set_pools(api: AirflowApi) -> None:
 
 
 class Smoke:
-    """Runs the smoke DAG until one run ended well on exactly the images of the lock file."""
+    """Runs the smoke DAG until one run ended well on exactly the images of the lock file.
 
-    def __init__(self, api: AirflowApi, lock: Mapping[str, str], say: Callable[[str], None], poll_s: float = _POLL_S) -> None:
+    ``dags`` is each DAG's file as it was released: Airflow must have taken all of them before.
+    """
+
+    def __init__(
+        self,
+        api: AirflowApi,
+        lock: Mapping[str, str],
+        dags: Mapping[str, str],
+        say: Callable[[str], None],
+        poll_s: float = _POLL_S,
+    ) -> None:
         self._api = api
         self._lock = dict(lock)
+        self._dags = dict(dags)
         self._say = say
         self._poll_s = poll_s
 
     def run(self, release: Json, *, files_s: float = FILES_S, run_s: float = RUN_S) -> None:
         """Start it, show each task as it ends; ReleaseError names what failed. Old files on Composer are waited for."""
         deadline = time.monotonic() + files_s
-        self._until_known(deadline)
+        self._until_taken(deadline)
         self._api.pause(SMOKE, False)
         while True:
             tasks = self._one_run(release, run_s)
@@ -58,12 +69,17 @@ class Smoke:
                 "(docs/runbooks/smoke.md); to go back: docs/runbooks/rollback.md"
             )
 
-    def _until_known(self, deadline: float) -> None:
-        while SMOKE not in self._api.dag_ids():
+    def _until_taken(self, deadline: float) -> None:
+        while old := self._not_taken():
             if time.monotonic() >= deadline:
                 errors = "; ".join(self._api.import_errors()) or "it shows no import error, so the files did not arrive"
-                raise ReleaseError(f"Airflow does not know the DAG {SMOKE}: {errors[-1500:]}")
+                raise ReleaseError(f"Airflow has not taken the new file of {', '.join(old)}: {errors[-1500:]}")
+            self._say(f"  Composer has not picked up the new files yet ({len(old)} DAGs are as before); waiting")
             time.sleep(self._poll_s)
+
+    def _not_taken(self) -> list[str]:
+        known = self._api.dag_ids()
+        return [dag_id for dag_id, text in self._dags.items() if dag_id not in known or self._api.source(dag_id) != text]
 
     def _is_current(self, task: Json) -> bool:
         """Whether the pod had this release's image; a task that never got so far is judged by its state."""
@@ -98,6 +114,11 @@ def read_lock(root: Path) -> dict[str, str]:
     return lock
 
 
+def dag_files(root: Path) -> dict[str, str]:
+    """DAG → the text of its file, as they lie here."""
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted((root / LOCK).parent.glob("*.py"))}
+
+
 def connect(url: str, token: str) -> AirflowApi:
     """A session with Google's access token; ReleaseError if the address is none."""
     if not url.startswith(("https://", "http://127.0.0.1")):
@@ -105,4 +126,4 @@ def connect(url: str, token: str) -> AirflowApi:
     return AirflowApi.with_token(url, token)
 
 
-__all__ = ["AirflowApiError", "Smoke", "connect", "read_lock", "set_pools"]
+__all__ = ["AirflowApiError", "Smoke", "connect", "dag_files", "read_lock", "set_pools"]

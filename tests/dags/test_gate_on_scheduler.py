@@ -105,6 +105,14 @@ def test_an_approval_opens_the_gate(loop: Loop) -> None:
     assert loop.calls(day)[0]["account"] == ""
 
 
+def test_airflow_tells_the_file_that_it_took_each_dag_from(loop: Loop) -> None:
+    """To the letter: a release compares them to know that Composer has the new ones."""
+    files = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / "dags").glob("*.py")}
+    known = loop.operator.dag_ids()
+    assert len(known) >= 15
+    assert {dag_id: loop.operator.source(dag_id) for dag_id in known} == {dag_id: files[dag_id] for dag_id in known}
+
+
 def test_a_rejection_skips_the_canary_and_is_recorded(loop: Loop) -> None:
     """Reject: the marker is skipped, the rejection is written, the canary ends quietly without one job."""
     day = "2026-03-03"

@@ -159,6 +159,7 @@ class Airflow:
         self.failing: set[str] = set()
         self.old_runs = 0  # so many runs still have the images of before
         self.knows_smoke = True
+        self.old_files: dict[str, int] = {}  # DAG → how often its file of before is told still
         self.ends = True
 
     def answer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -169,7 +170,13 @@ class Airflow:
             self.pools[str(body.get("name") or body["pool"])] = body["slots"]
             return 200, {}
         if path == "/dags":
-            return 200, {"dags": [{"dag_id": "smoke"}] if self.knows_smoke else []}
+            known = [file.stem for file in self.lock.parent.glob("*.py") if self.knows_smoke or file.stem != "smoke"]
+            return 200, {"dags": [{"dag_id": dag_id} for dag_id in known]}
+        if path.startswith("/dagSources/"):
+            dag_id = path.removeprefix("/dagSources/")
+            self.old_files[dag_id] = self.old_files.get(dag_id, 0) - 1
+            text = (self.lock.parent / f"{dag_id}.py").read_text(encoding="utf-8")
+            return 200, {"content": "of before" if self.old_files[dag_id] >= 0 else text}
         if path == "/importErrors":
             return 200, {"import_errors": [{"filename": "smoke.py", "stack_trace": "images.lock.json is missing"}]}
         if path == "/dags/smoke":

@@ -459,7 +459,21 @@ def test_an_airflow_that_does_not_know_the_dag_says_why(
     """Its import errors are the reason in most cases."""
     airflow.knows_smoke = False
     assert run("--yes", "--files-s", "0.05") == 1
-    assert "Airflow does not know the DAG smoke: smoke.py: images.lock.json is missing" in capfd.readouterr().err
+    assert "Airflow has not taken the new file of smoke: smoke.py: images.lock.json is missing" in capfd.readouterr().err
+
+
+def test_a_dag_that_airflow_has_not_taken_yet_is_waited_for(
+    root: Path, fakes: Fakes, airflow: Airflow, run: Release, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A release of DAGs alone has the images of before, so the files themselves are compared, each of them."""
+    airflow.old_files = {"mmm_weekly": 2}
+    assert run("--yes") == 0
+    assert capfd.readouterr().out.count("has not picked up the new files yet (1 DAGs are as before)") == 2
+    airflow.old_files = {"mmm_weekly": 10**6}
+    runs = len(airflow.runs)
+    assert run("--yes", "--files-s", "0.05") == 1
+    assert "Airflow has not taken the new file of mmm_weekly" in capfd.readouterr().err
+    assert len(airflow.runs) == runs
 
 
 def test_a_smoke_test_that_hangs_ends(airflow: Airflow, root: Path) -> None:
@@ -467,7 +481,7 @@ def test_a_smoke_test_that_hangs_ends(airflow: Airflow, root: Path) -> None:
     (root / release_source.LOCK).write_text(json.dumps({"ads": "x"}), encoding="utf-8")
     airflow.ends = False
     with serving(airflow) as url:
-        smoke = release_airflow.Smoke(release_airflow.connect(url, TOKEN), {"ads": "x"}, print, poll_s=0.01)
+        smoke = release_airflow.Smoke(release_airflow.connect(url, TOKEN), {"ads": "x"}, {}, print, poll_s=0.01)
         with pytest.raises(ReleaseError, match=r"run1 of smoke is still running after 0 s: .*ads_none"):
             smoke.run({}, files_s=1, run_s=0.05)
 
