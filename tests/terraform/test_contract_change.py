@@ -60,7 +60,7 @@ def test_a_lost_field_breaks_the_contract_test_the_terraform_test_and_the_sql_an
     found, output = results(copy, CONTRACT, TERRAFORM)
     assert found == {CONTRACT: "FAILED", TERRAFORM: "FAILED"}, output
     assert "control.approvals.expires_at is gone; make a new table control.approvals_v2" in output
-    assert "control.approvals.expires_at is gone: the table would be made anew" in output
+    assert "control.approvals.expires_at is gone: the provider would drop it with what is in it" in output
     assert "Unrecognized name: expires_at" in analysed(copy)
 
 
