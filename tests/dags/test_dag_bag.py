@@ -11,26 +11,15 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
+from pod_manifests import IMAGES, KUBE_CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
-IMAGES = {
-    image: f"europe-docker.pkg.dev/project/aelp2/{image}@sha256:{'0' * 64}"
-    for image in ("ads", "identity", "learn", "mmm", "report")
-}
 AELP2 = ROOT / ".venv" / "bin" / "aelp2"
 _DAG_KEYS = {"schedule", "catchup", "max_active_runs", "tags", "doc_md", "dagrun_timeout", "max_active_tasks"}
 _LOOP = {
     f"{name}_daily" for name in ("ads_ingest", "budget_plan", "budget_approval", "budget_canary", "budget_watch", "readiness")
 } | {"mmm_weekly"}
-_KUBE_CONFIG = """
-apiVersion: v1
-kind: Config
-current-context: test
-clusters: [{name: test, cluster: {server: "https://127.0.0.1:1"}}]
-contexts: [{name: test, context: {cluster: test, user: test}}]
-users: [{name: test, user: {}}]
-"""
 _RENDERED = {"run_date": "2026-03-02", "decision": "approved", "sets(": f"a={'a' * 64},b={'b' * 64}"}
 
 
@@ -59,7 +48,7 @@ def composer_bag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, D
     (tmp_path / "images.lock.json").write_text(json.dumps(IMAGES), encoding="utf-8")
     from aelp2_airflow import cluster_job
 
-    (tmp_path / "kube_config").write_text(_KUBE_CONFIG, encoding="utf-8")
+    (tmp_path / "kube_config").write_text(KUBE_CONFIG, encoding="utf-8")
     monkeypatch.setattr(cluster_job, "KUBE_CONFIG", str(tmp_path / "kube_config"))
     return _bag(tmp_path, monkeypatch)
 
