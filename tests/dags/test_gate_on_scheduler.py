@@ -8,6 +8,7 @@ import json
 import stat
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from local_airflow import APPROVER, ROOT, LocalAirflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ANSWER_WITHIN_S = 30
+ANSWER_WITHIN_S = 3600  # no test waits for it: on a busy machine a minute can go by before the test itself answers
 INGEST, BACKFILL = "ads_ingest_daily", "ads_backfill"
 
 
@@ -137,6 +138,10 @@ def test_no_answer_expires_and_nothing_is_applied(loop: Loop) -> None:
     day = "2026-03-04"
     loop.exit_codes(day, {"roll-back-changes": 99})
     run_id = loop.trigger(APPROVAL, day)
+    loop.asked(run_id)
+    asked_at = datetime.fromisoformat(loop.operator.run(APPROVAL, run_id)["start_date"])
+    deadline = loop.let_expire(run_id)
+    assert timedelta() <= deadline - asked_at - timedelta(seconds=ANSWER_WITHIN_S) < timedelta(minutes=10)
 
     state, tasks = loop.end(APPROVAL, run_id)
     assert state == "failed"
@@ -210,7 +215,7 @@ def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, 
     assert state == "failed"
     assert {"gate": "success", "snapshot_budgets": "failed", "apply_changes": "upstream_failed"}.items() <= tasks.items()
     assert "apply-changes" not in loop.commands(day)
-    loop.end(APPROVAL, approval)
+    loop.close(approval)
 
 
 def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
@@ -235,15 +240,16 @@ def test_accounts_can_be_decided_apart(loop: Loop) -> None:
     day = "2026-03-13"
     both = loop.trigger(APPROVAL, day)
     loop.asked(both)
-    loop.operator.call("PATCH", f"/dags/{APPROVAL}/dagRuns/{both}", json={"state": "failed"})
-    state, tasks = loop.end(APPROVAL, both)
-    assert (state, tasks["record_expiry"], tasks["record_approval"]) == ("failed", "skipped", "skipped")
+    tasks = loop.close(both)
+    skipped = dict.fromkeys(("record_expiry", "record_approval", "approved"), "skipped")
+    assert ({"review": "failed"} | skipped).items() <= tasks.items()
     loop.end(CANARY, loop.find(CANARY, day))
     for hour, account, option in ((9, "2000000001", "Reject"), (10, "2000000002", "Approve")):
         run_id = loop.operator.trigger(APPROVAL, f"{day}T{hour:02d}:00:00Z", {"account": account})["dag_run_id"]
         loop.asked(run_id)
         loop.approver.answer(APPROVAL, run_id, "review", option)
-        assert loop.end(APPROVAL, run_id)[0] == "success"
+        state, tasks = loop.end(APPROVAL, run_id)
+        assert state == "success", tasks
         loop.end(CANARY, loop.find(CANARY, day, hour))
     calls = loop.calls(day)
     assert [call["account"] for call in calls if call["command"] == "request-approval"] == ["", "2000000001", "2000000002"]

@@ -43,11 +43,6 @@ class Money(GateRuns):
     def said(self, dag_id: str, run_id: str, task_id: str) -> str:
         return "\n".join(self.operator.log_lines(dag_id, run_id, task_id))
 
-    def close(self, run_id: str) -> None:
-        """End an approval that still waits, as "Mark run as failed" does: nobody has decided anything."""
-        self.operator.call("PATCH", f"/dags/{APPROVAL}/dagRuns/{run_id}", json={"state": "failed"})
-        self.end(APPROVAL, run_id)
-
 
 def _line(process: "subprocess.Popen[str]") -> dict[str, Any]:
     assert process.stdout is not None
