@@ -106,26 +106,30 @@ class Release:
         state = self._state()
         pushed = state["pushed"].setdefault(self._pushed_key(), {})
         left = [image for image in self.images if image not in pushed]
-        if left:
-            self._log_in()
-            if self.builder == "podman":
-                flags = ("--flags",) if self.flags else ()
-                self.programs.run(".venv/bin/python", "scripts/images.py", "--release", *flags, *left)
-        for image in left:
-            reference = f"{self.place.registry}/{image}:{self.tag}"
-            digest = self._push(image, reference) if self.builder == "podman" else self._docker(image, reference)
-            if not self.dry:
-                pushed[image] = release_source.check_digest(image, digest)
-                self._store(state)
-                self.say(f"  {image} is {pushed[image]}")
+        if left and self.builder == "podman":
+            flags = ("--flags",) if self.flags else ()
+            self.programs.run(".venv/bin/python", "scripts/images.py", "--release", *flags, *left)
+        with self._logged_in() if left else contextlib.nullcontext():
+            for image in left:
+                reference = f"{self.place.registry}/{image}:{self.tag}"
+                digest = self._push(image, reference) if self.builder == "podman" else self._docker(image, reference)
+                if not self.dry:
+                    pushed[image] = release_source.check_digest(image, digest)
+                    self._store(state)
+                    self.say(f"  {image} is {pushed[image]}")
         for image in sorted(set(self.images) - set(left)):
             self.say(f"  {image} was pushed before: {pushed[image]}")
 
-    def _log_in(self) -> None:
-        """By a token of an hour, through the standard input: neither process list nor log shows it."""
+    @contextlib.contextmanager
+    def _logged_in(self) -> Iterator[None]:
+        """By a token of an hour, through the standard input: neither process list nor log shows it, and no file keeps it."""
         token = self._token()
         host = self.place.registry.split("/")[0]
         self.programs.run(self.builder, "login", "--username", "oauth2accesstoken", "--password-stdin", host, stdin=token)
+        try:
+            yield
+        finally:
+            self.programs.run(self.builder, "logout", host)
 
     def _push(self, image: str, reference: str) -> str:
         """The digest that podman reports."""

@@ -71,11 +71,12 @@ def lock_of(root: Path) -> dict[str, str]:
 def test_a_release_from_nothing(root: Path, fakes: Fakes, airflow: Airflow, run: Release) -> None:
     """Tests, a build and push for each image, the lock committed, the shown plan applied, pools, smoke test; in this order."""
     assert run("--yes") == 0
-    builds = ["python scripts/images.py", *["podman image", "podman push"] * len(IMAGES)]
+    pushes = ["podman image", "podman push"] * len(IMAGES)
+    images = ["python scripts/images.py", "gcloud auth", "podman login", *pushes, "podman logout"]
     contracts = ["python scripts/released_contracts.py"]
     terraform = ["terraform init", "terraform plan", "terraform show", "terraform apply"]
     airflow_calls = ["gcloud composer", "gcloud auth"] * 2
-    assert ["make test", "gcloud auth", "podman login", *builds, *contracts, *terraform, *airflow_calls] == words(fakes.calls())
+    assert ["make test", *images, *contracts, *terraform, *airflow_calls] == words(fakes.calls())
     lock = lock_of(root)
     assert sorted(lock) == IMAGES
     assert all(re.fullmatch(rf"{REGISTRY}/{image}@sha256:[0-9a-f]{{64}}", lock[image]) for image in IMAGES)
@@ -99,6 +100,7 @@ def test_the_commands_are_those_that_the_tools_take(root: Path, fakes: Fakes, ai
     assert by_word["podman login"][1:] == [
         *("login", "--username", "oauth2accesstoken", "--password-stdin", "europe-west1-docker.pkg.dev")
     ]
+    assert by_word["podman logout"] == ["podman", "logout", "europe-west1-docker.pkg.dev"]
     plan = root / ".local" / "release" / "dev.tfplan"
     stack = "-chdir=terraform/release"
     assert by_word["terraform init"][1:] == [
@@ -182,6 +184,7 @@ def test_a_push_that_failed_is_where_the_next_one_begins(
     assert run("--yes") == 1
     error = capfd.readouterr().err
     assert "podman push" in error
+    assert words(fakes.calls())[-1] == "podman logout"
     assert "id-of-learn" in error
     assert "what is done is not done twice" in error
     assert not (root / release_source.LOCK).exists()
@@ -542,7 +545,7 @@ def test_a_dry_run_shows_the_commands_that_the_release_runs(
     assert run("--yes") == 0
     done = _shown(capfd)
     assert promised == done
-    assert len(promised) == 25
+    assert len(promised) == 26
 
 
 def _shown(capfd: pytest.CaptureFixture[str]) -> list[str]:
