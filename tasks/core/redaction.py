@@ -35,21 +35,31 @@ def load_salt(path: Path, *, may_create: bool) -> bytes:
                 f"the salt file {path} (AELP2_NAME_SALT_FILE) does not exist, and a warehouse that others share takes no salt of "
                 "this machine alone; make one with `openssl rand -hex 32`, keep a backup, and mount it"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        candidate = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        candidate.touch(mode=0o600)
-        candidate.write_text(secrets.token_hex(32), encoding="ascii")
         try:
-            os.link(candidate, path)  # fails if another process was first, so that both use its salt
-        except FileExistsError:
-            pass
-        finally:
-            candidate.unlink()
+            _make_salt(path)
+        except OSError as error:
+            raise JobError(
+                f"the salt file {path} (AELP2_NAME_SALT_FILE) does not exist and cannot be made there: {error.strerror}; "
+                "mount one, or name a place that can be written"
+            ) from None
     refuse_shared_file(path, "the salt file")
     salt = path.read_bytes().strip()
     if len(salt) < 32:
         raise JobError(f"the salt file {path} holds {len(salt)} bytes, fewer than 32; restore it from its backup")
     return salt
+
+
+def _make_salt(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidate = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    candidate.touch(mode=0o600)
+    try:
+        candidate.write_text(secrets.token_hex(32), encoding="ascii")
+        os.link(candidate, path)  # fails if another process was first, so that both use its salt
+    except FileExistsError:
+        pass
+    finally:
+        candidate.unlink()
 
 
 def hash_name(name: str | None, salt: bytes) -> str | None:

@@ -78,6 +78,15 @@ def test_a_salt_is_not_made_where_the_warehouse_is_shared(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_takes_no_salt_is_named(tmp_path: Path) -> None:
+    """A root file system that is read-only, say: the setting, the reason and the remedy instead of a traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        JobError, match=r"file/keys/salt \(AELP2_NAME_SALT_FILE\).*cannot be made there: Not a directory; mount one"
+    ):
+        load_salt(tmp_path / "file" / "keys" / "salt", may_create=True)
+
+
 class _File:
     """A file as the kubelet or somebody else left it: what ``stat`` says about it."""
 
