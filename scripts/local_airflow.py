@@ -232,7 +232,7 @@ class LocalAirflow:
                 tail = "\n".join(said.splitlines()[-15:])
                 raise RuntimeError(f"Airflow's {component} ended by itself; see {self.log_file(component)}\n{tail}")
 
-    def wait_until_parked(self, dag_id: str, run_id: str, task_id: str, timeout_s: float = 60) -> None:
+    def wait_until_parked(self, dag_id: str, run_id: str, task_id: str, timeout_s: float = 180) -> None:
         """Return once the scheduler has read that the process of a task that waits (for a person, or deferred) is over.
 
         Where the answer comes first and the task is queued again, Airflow 3.3.1 takes that late message for the end of the new

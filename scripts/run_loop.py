@@ -186,10 +186,10 @@ class Loop:
 
     def _let_the_gate_wait(self, progress: Progress, day: str, canary_dag: str) -> None:
         """Return once the gate of the canary waits for the answer: no person is faster than the gate, and no script should be."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while (canary := progress.api.run_at(canary_dag, f"{day}T06:00:00Z")) is None:
             if time.monotonic() > deadline:
-                raise DagFailedError(f"{canary_dag} has no run for {day} after a minute; its twin should have made it")
+                raise DagFailedError(f"{canary_dag} has no run for {day} after three minutes; its twin should have made it")
             time.sleep(0.5)
         progress.follow(canary_dag, canary["dag_run_id"], until=lambda states: states.get("gate") not in (None, *_NOT_YET))
         self.airflow.wait_until_parked(canary_dag, canary["dag_run_id"], "gate")
