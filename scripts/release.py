@@ -223,7 +223,7 @@ class Release:
         self.say("Share it:   git push")
         if self.place.environment == "prod":
             self.say(f"Mark it:    git tag --annotate v{self.version} --message 'In prod' && git push origin v{self.version}")
-        self.say(f"Go back:    git revert the commits of this release, then make release ENVIRONMENT={self.place.environment}")
+        self.say(f"Go back:    a commit with the source of before, then make release ENVIRONMENT={self.place.environment}")
         self.say("            (docs/runbooks/rollback.md: images and DAGs go back together, for the lock file is in Git)")
 
     # --- what they share

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -156,21 +157,35 @@ def test_a_change_of_a_dag_builds_no_image_and_a_change_of_a_job_all(
         assert sum(call[:2] == ["podman", "push"] for call in fakes.calls()) == builds, file
 
 
-def test_going_back_by_git_revert_brings_the_digests_back(root: Path, fakes: Fakes, airflow: Airflow, run: Release) -> None:
-    """Revert the commits of a release and release: the earlier images by digest, nothing built, nothing pushed."""
+def test_going_back_by_a_commit_brings_the_digests_back(root: Path, fakes: Fakes, airflow: Airflow, run: Release) -> None:
+    """The runbook's commands, over a merge, and a release: the earlier images by digest, nothing built, nothing pushed."""
     assert run("--yes") == 0
     good, first = git(root, "rev-parse", "HEAD"), lock_of(root)
     (root / "pyproject.toml").write_text('[project]\nname = "aelp2"\nversion = "1.3.0"\n', encoding="utf-8")
     (root / "CHANGELOG.md").write_text("## [1.3.0] - 2026-12-01\n", encoding="utf-8")
     git(root, "commit", "--quiet", "--all", "--message", "1.3.0")
+    git(root, "switch", "--quiet", "--create", "later", good)
+    (root / "later.txt").touch()
+    git(root, "add", "later.txt")
+    git(root, "commit", "--quiet", "--message", "Work of somebody else")
+    git(root, "switch", "--quiet", "-")
+    git(root, "merge", "--quiet", "--no-edit", "later")
     assert run("--yes") == 0
     assert lock_of(root) != first
-    git(root, "revert", "--no-edit", f"{good}..HEAD")
+    for command in _commands(ROOT / "docs" / "runbooks" / "rollback.md", "4. "):
+        git(root, *shlex.split(command.replace("GOOD", good))[1:])
     assert lock_of(root) == first
+    assert git(root, "diff", good) == ""
     fakes.forget()
     assert run("--yes") == 0
     assert not [call for call in fakes.calls() if call[0] in ("podman", "make") or "scripts/images.py" in call]
     assert lock_of(root) == first
+
+
+def _commands(page: Path, step: str) -> list[str]:
+    """The lines of the shell in a numbered step of ``page``."""
+    text = page.read_text(encoding="utf-8").split(f"\n{step}", 1)[1]
+    return [line.strip() for line in text.split("```sh", 1)[1].split("```", 1)[0].strip().splitlines()]
 
 
 # --- stopping and going on
