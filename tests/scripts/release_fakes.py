@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import release_source  # scripts/ is on the path
+
+Release = Callable[..., int]  # `make release ENVIRONMENT=dev RELEASE_ARGS=…`
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ["ads", "identity", "learn", "mmm", "report"]
@@ -237,3 +241,13 @@ def serving(airflow: Airflow) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def words(calls: list[list[str]]) -> list[str]:
+    """Which program did what, shortly."""
+    return [f"{c[0]} {next((a for a in c[1:] if not a.startswith('-')), '')}".strip() for c in calls]
+
+
+def lock_of(root: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((root / release_source.LOCK).read_text(encoding="utf-8"))
+    return found
