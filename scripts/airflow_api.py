@@ -99,6 +99,11 @@ class AirflowApi:
         """Let every task of a finished run run again."""
         self.call("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", json={"dry_run": False})
 
+    def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """What "Clear" in the UI does: the task and all after it run again."""
+        wish = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "include_downstream": True}
+        self.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=wish)
+
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
         """The task instances of one run."""
         found: list[Json] = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]

@@ -27,7 +27,7 @@ class Settings:
     | AELP2_BIGQUERY_ENDPOINT | other REST endpoint, for tests | Google's |
     | AELP2_BIGQUERY_LOCATION | BigQuery location | US |
     | AELP2_POLICY | YAML file of budget rules, see tasks/core/policy.py | built-in defaults |
-    | AELP2_NAME_SALT_FILE | file with the salt for hashing names | .local/name_salt |
+    | AELP2_NAME_SALT_FILE | file with the salt for hashing names | .local/name_salt; with BigQuery .local/name_salt.PROJECT |
     | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration (0600) in place of google_ads.yaml in AELP2_CREDENTIALS_DIR | none |
     | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |
@@ -119,6 +119,9 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     backend = _choice(env, "AELP2_BACKEND", "duckdb", ("duckdb", "bigquery"))
     if backend == "bigquery" and not env.get("AELP2_GCP_PROJECT"):
         raise JobError("AELP2_BACKEND=bigquery needs AELP2_GCP_PROJECT, the project that holds the datasets")
+    # Names of a laptop's file and those of a warehouse that others share are hashed with different salts: one never stands in for
+    # the other because it happens to lie there.
+    salt = f"name_salt.{env['AELP2_GCP_PROJECT']}" if backend == "bigquery" else "name_salt"
     return Settings(
         mode=_choice(env, "AELP2_MODE", "shadow", ("shadow", "live")),  # type: ignore[arg-type]  # checked above
         backend=backend,  # type: ignore[arg-type]  # checked above
@@ -127,7 +130,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         bigquery_endpoint=env.get("AELP2_BIGQUERY_ENDPOINT") or None,
         bigquery_location=env.get("AELP2_BIGQUERY_LOCATION") or "US",
         policy_path=_path(env, "AELP2_POLICY"),
-        name_salt_file=_path(env, "AELP2_NAME_SALT_FILE") or Path(".local/name_salt"),
+        name_salt_file=_path(env, "AELP2_NAME_SALT_FILE") or Path(".local") / salt,
         google_ads_config=_path(env, "AELP2_GOOGLE_ADS_CONFIG"),
         google_ads_endpoint=env.get("AELP2_GOOGLE_ADS_ENDPOINT") or None,
         google_ads_login_customer_id=env.get("AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID") or None,

@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from tasks.core.settings import Settings
     from tasks.core.warehouse import Warehouse
+
+
+def _place(settings: Settings) -> str:
+    """Where the switches lie, in words. JobError on a file that is not there: in a new one a switch would stop nothing."""
+    from tasks.core.errors import JobError
+
+    if settings.backend == "bigquery":
+        return f"BigQuery project {settings.gcp_project}"
+    file = settings.duckdb_path.absolute()
+    if not file.is_file():
+        raise JobError(
+            f"there is no warehouse in {file}, so a switch there would stop nothing. Those of Google Cloud are in BigQuery: set "
+            "AELP2_BACKEND=bigquery and AELP2_GCP_PROJECT (docs/runbooks/by_hand.md); another file: AELP2_DUCKDB_PATH"
+        )
+    return f"{file}, a file of this machine"
 
 
 def _is_known(warehouse: Warehouse, scope: str) -> bool:
@@ -46,6 +62,7 @@ def command(why: str | None, off: bool, scope: str, status: bool, run_date: date
     from tasks.core.warehouse import open_warehouse
 
     settings = load_settings()
+    place = _place(settings)
     warehouse = open_warehouse(settings)
     if not status:
         if not (why and why.strip()):
@@ -64,6 +81,7 @@ def command(why: str | None, off: bool, scope: str, status: bool, run_date: date
         if scope != ALL and not _is_known(warehouse, scope):
             click.echo(f"no change set was ever proposed for {scope}: is the account id right (digits, no dashes)?", err=True)
     switches = read_switches(warehouse)
+    click.echo(f"switches in {place}:")
     if not switches:
         click.echo("no switch was ever used: mutations are allowed where mode, policy and approval allow them")
     for each in sorted(switches.values(), key=lambda s: s.scope):

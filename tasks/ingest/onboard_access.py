@@ -17,6 +17,7 @@ import yaml
 from tasks.core.clock import utc_now
 from tasks.core.errors import JobError
 from tasks.core.log import redact
+from tasks.core.redaction import load_salt
 from tasks.ingest.onboard_fields import parse, scrub
 from tasks.ingest.onboard_store import SecretManager
 from tasks.platforms import adapter_of, has_credentials, open_platform
@@ -135,13 +136,17 @@ def candidate(
     """Settings under which ``platform`` signs in with ``values``, and the private file that holds them.
 
     The file lies in a private folder of its own, which is gone afterwards; with ``beside_stored`` in the credentials folder, so
-    that the file can take the place of the stored one in one step.
+    that the file can take the place of the stored one in one step. Names are hashed with a salt of this trial alone: none of the
+    hashes is kept, and whoever stores the first credentials in Secret Manager has no salt on the machine.
     """
     home = settings.credentials_dir
     if beside_stored:
         private_folder(home)
     with tempfile.TemporaryDirectory(prefix=".checking-", dir=home if beside_stored else None) as folder:
-        trial = replace(settings, credentials_dir=Path(folder), google_ads_config=None, google_ads_login_customer_id=None)
+        salt = Path(folder) / "salt"
+        load_salt(salt, may_create=True)
+        trial = replace(settings, credentials_dir=Path(folder), name_salt_file=salt)
+        trial = replace(trial, google_ads_config=None, google_ads_login_customer_id=None)
         file = credentials_file(trial, platform)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -24,8 +24,8 @@ LIGHT = (
     ("jobs",),
     ("kill", "--help"),
     ("plan-budgets", "--help"),
-    ("kill", "--status"),
     ("verify-ledger",),
+    ("kill", "--status"),  # of the warehouse that the one before has made: it looks into none that is not there
     ("promote-changes", "--run-date", "2026-03-01"),
 )
 

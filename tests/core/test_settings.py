@@ -48,3 +48,11 @@ def test_values_are_taken_over() -> None:
         "bigquery",
         "x",
     )
+
+
+def test_a_warehouse_that_others_share_never_takes_the_salt_that_lies_on_this_machine() -> None:
+    """With another salt than the pods' no name would match: unless a file is named, BigQuery has one for each project."""
+    shared = {"AELP2_BACKEND": "bigquery", "AELP2_GCP_PROJECT": "acme-prod"}
+    assert load_settings({}).name_salt_file == Path(".local/name_salt")
+    assert load_settings(shared).name_salt_file == Path(".local/name_salt.acme-prod")
+    assert load_settings({**shared, "AELP2_NAME_SALT_FILE": "s"}).name_salt_file == Path("s")

@@ -257,6 +257,74 @@ def test_accounts_can_be_decided_apart(loop: Loop) -> None:
     assert loop.commands(day).count("apply-changes") == 1
 
 
+def test_a_gate_that_failed_with_its_approval_is_cleared_as_well(loop: Loop) -> None:
+    """Runbook budget_approval_daily: the request is cleared once there is a plan and answered, but the gate that had failed with
+    it stays failed and applies nothing until it is cleared, too.
+    """
+    day = "2026-03-16"
+    loop.exit_codes(day, {"request-approval": 75, "roll-back-changes": 99})
+    run_id = loop.trigger(APPROVAL, day)
+    assert loop.end(APPROVAL, run_id)[0] == "failed"
+    canary = loop.find(CANARY, day)
+    assert loop.end(CANARY, canary)[1]["gate"] == "failed"
+
+    loop.exit_codes(day, {})
+    loop.operator.clear_task(APPROVAL, run_id, "request_approval")
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.airflow.wait_until_parked(APPROVAL, run_id, "review")
+    loop.approver.answer(APPROVAL, run_id, "review", "Approve")
+    assert loop.end(APPROVAL, run_id)[0] == "success"
+    assert loop.end(CANARY, canary)[1]["gate"] == "failed"
+    assert "apply-changes" not in loop.commands(day)
+
+    loop.operator.clear_task(CANARY, canary, "gate")
+    state, tasks = loop.end(CANARY, canary)
+    assert (state, tasks["apply_changes"]) == ("success", "success")
+    assert loop.commands(day).count("apply-changes") == 1
+
+
+def test_a_review_that_was_marked_by_hand_can_still_be_answered(loop: Loop) -> None:
+    """Runbook budget_approval_daily: cleared, it asks the person again; with the gate cleared as well the answer is applied."""
+    day = "2026-03-17"
+    loop.exit_codes(day, {"roll-back-changes": 99})
+    run_id = loop.trigger(APPROVAL, day)
+    canary = loop.find(CANARY, day)
+    loop.asked(run_id)
+    loop.operator.set_task_state(APPROVAL, run_id, "review", "success")
+    assert loop.end(APPROVAL, run_id)[1]["record_approval"] == "failed"
+    loop.end(CANARY, canary)
+
+    loop.operator.clear_task(APPROVAL, run_id, "review")
+    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+    loop.airflow.wait_until_parked(APPROVAL, run_id, "review")
+    loop.approver.answer(APPROVAL, run_id, "review", "Approve")
+    state, tasks = loop.end(APPROVAL, run_id)
+    assert (state, tasks["record_approval"]) == ("success", "success")
+    loop.operator.clear_task(CANARY, canary, "gate")
+    assert loop.end(CANARY, canary)[1]["apply_changes"] == "success"
+
+
+def test_what_was_recorded_is_applied_although_a_set_was_refused(loop: Loop) -> None:
+    """Runbook budget_approval_daily: `record_approval` refused one set of several. It is marked as success by hand and the gate
+    cleared; the marker follows by itself, and the jobs act on the recorded approvals alone.
+    """
+    day = "2026-03-18"
+    loop.exit_codes(day, {"record-approval": 4, "roll-back-changes": 99})
+    run_id = loop.trigger(APPROVAL, day)
+    canary = loop.find(CANARY, day)
+    loop.asked(run_id)
+    loop.approver.answer(APPROVAL, run_id, "review", "Approve")
+    assert loop.end(APPROVAL, run_id)[1]["approved"] == "upstream_failed"
+    assert loop.end(CANARY, canary)[1]["gate"] == "failed"
+
+    (loop.folder / f"{day}.approved").touch()  # what the job had recorded before it ended with 4
+    loop.operator.set_task_state(APPROVAL, run_id, "record_approval", "success")
+    loop.wait_for(APPROVAL, run_id, "approved", "success")
+    loop.operator.clear_task(CANARY, canary, "gate")
+    state, tasks = loop.end(CANARY, canary)
+    assert (state, tasks["apply_changes"]) == ("success", "success")
+
+
 def _order(command: str) -> int:
     return ["request-approval", "record-approval", "roll-back-changes"].index(command)
 

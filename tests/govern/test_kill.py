@@ -17,7 +17,10 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def store(tmp_path: Path) -> DuckDBWarehouse:
-    return DuckDBWarehouse(tmp_path / "w.duckdb")
+    """A file is there and no table is in it."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    warehouse.query("SELECT 1 AS one")
+    return warehouse
 
 
 @pytest.fixture
@@ -83,6 +86,25 @@ def test_looking_changes_nothing(run: Run, store: DuckDBWarehouse) -> None:
     run("--why", "stop")
     assert "all: ON" in run("--status").output
     assert store.query("SELECT COUNT(*) AS n FROM control.kill_switch")["n"][0] == 1
+
+
+@pytest.mark.parametrize("arguments", [("--why", "stop"), ("--off", "--why", "go"), ("--status",)])
+def test_a_warehouse_that_is_not_there_is_not_stopped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """M10: in the wrong folder, or without AELP2_BACKEND=bigquery, it says so and makes no file in which all looks stopped."""
+    monkeypatch.setenv("AELP2_DUCKDB_PATH", str(tmp_path / "elsewhere.duckdb"))
+    result = run(*arguments)
+    assert isinstance(result.exception, JobError)
+    assert f"no warehouse in {tmp_path}/elsewhere.duckdb" in str(result.exception)
+    assert "AELP2_BACKEND=bigquery" in str(result.exception)
+    assert not (tmp_path / "elsewhere.duckdb").exists()
+
+
+def test_it_says_which_warehouse_it_stopped(run: Run, store: DuckDBWarehouse, tmp_path: Path) -> None:
+    """A laptop's file and the environment's datasets look alike in everything else."""
+    for arguments in (("--why", "stop"), ("--status",)):
+        assert f"switches in {tmp_path}/w.duckdb, a file of this machine:" in run(*arguments).output
 
 
 @pytest.mark.parametrize("arguments", [(), ("--off",), ("--why", "  ")])
