@@ -27,7 +27,7 @@ class Settings:
     | AELP2_BIGQUERY_ENDPOINT | other REST endpoint, for tests | Google's |
     | AELP2_BIGQUERY_LOCATION | BigQuery location | US |
     | AELP2_POLICY | YAML file of budget rules, see tasks/core/policy.py | built-in defaults |
-    | AELP2_NAME_SALT_FILE | file with the salt for hashing names | .local/name_salt; with BigQuery .local/name_salt.PROJECT |
+    | AELP2_NAME_SALT_FILE | salt for hashing names; with BigQuery unset means .local/name_salt.PROJECT | .local/name_salt |
     | AELP2_GOOGLE_ADS_CONFIG | google-ads configuration (0600) in place of google_ads.yaml in AELP2_CREDENTIALS_DIR | none |
     | AELP2_GOOGLE_ADS_ENDPOINT | host:port of another endpoint, for the sandbox | Google's |
     | AELP2_GOOGLE_ADS_LOGIN_CUSTOMER_ID | manager account | from the configuration file |

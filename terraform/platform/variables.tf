@@ -209,6 +209,16 @@ variable "release_impersonators" {
   }
 }
 
+variable "operators" {
+  description = "Who may type the commands of a runbook, such as `aelp2 kill`, acting as the pods' accounts: group:… or user:…"
+  type        = list(string)
+
+  validation {
+    condition     = length(var.operators) > 0 && alltrue([for member in var.operators : can(regex("^(group|user):[^@\\s]+@[^@\\s]+$", member))])
+    error_message = "group:… or user:…, at least one: without an operator nobody can throw the kill switch."
+  }
+}
+
 variable "release_oidc" {
   description = "The CI system that may act as aelp2-release by Workload Identity Federation; null: none. subject is the one repository and branch that may"
   type = object({

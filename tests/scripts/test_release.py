@@ -136,6 +136,23 @@ def _commands(page: Path, step: str) -> list[str]:
     return [line.strip() for line in text.split("```sh", 1)[1].split("```", 1)[0].strip().splitlines()]
 
 
+def test_going_back_leaves_the_values_of_the_environments_as_they_are(root: Path) -> None:
+    """What ran is the source; mode, policy and people were decided since, and an old answer must not come back with old code."""
+    good = git(root, "rev-parse", "HEAD")
+    later = {"docs.md": "new", "terraform/platform/environments/prod.policy.yaml": "allowed_accounts: []\n"}
+    later["terraform/release/environments/prod.tfvars"] = (
+        root / "terraform/release/environments/prod.tfvars"
+    ).read_text() + 'dashboard_readers = ["group:fewer@acme.example"]\n'
+    for file, text in later.items():
+        (root / file).write_text(text, encoding="utf-8")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "Later")
+    for command in _commands(ROOT / "docs" / "runbooks" / "rollback.md", "4. "):
+        git(root, *shlex.split(command.replace("GOOD", good))[1:])
+    assert git(root, "status", "--porcelain") == ""
+    assert git(root, "diff", "--name-only", good).splitlines() == sorted(set(later) - {"docs.md"})
+
+
 # --- the dry run
 
 

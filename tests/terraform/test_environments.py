@@ -241,6 +241,7 @@ def test_what_costs_says_whose_it_is(planned: Planned, environment: str) -> None
         ("gke_project", "my-company-aelp2-dev", "a project of its own"),
         ("stored_secrets", '["somebody-elses"]', "An id of needs.yaml"),
         ("release_impersonators", '["allUsers"]', "never allUsers"),
+        ("operators", "[]", "nobody can throw the kill switch"),
         ("release_oidc", '{ issuer = "https://ci.example", subject = "repo:my-company/*" }', "without *"),
         ("bigquery_tib_per_day", "0", "Above 0"),
     ],

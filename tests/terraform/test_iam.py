@@ -19,7 +19,7 @@ ACCOUNTS: dict[str, dict[str, Any]] = DOCUMENT["accounts"]
 ROLES = {name: need for name, need in ACCOUNTS.items() if "access" in need}
 WRITE_SECRET = "aelp2-google-ads-mutate"
 # Grants to people, which the tfvars name and no job has.
-OF_PEOPLE = ("release_impersonators", "dashboard_readers")
+OF_PEOPLE = ("release_impersonators", "operators", "dashboard_readers")
 
 
 def sources() -> dict[Path, str]:
@@ -137,7 +137,12 @@ def granted(resources: list[dict[str, Any]]) -> set[Grant]:
         if kind == "google_bigquery_dataset_access" and given["user_by_email"]:
             project = f"{given['project']}." if given.get("project") else ""
             found.add((f"serviceAccount:{given['user_by_email']}", given["role"], f"{project}{given['dataset_id']}"))
-        elif kind.endswith("_iam_member") and name not in ("release_impersonator", "release_oidc", "dashboard_reader"):
+        elif kind.endswith("_iam_member") and name not in (
+            "release_impersonator",
+            "release_oidc",
+            "operator",
+            "dashboard_reader",
+        ):
             on = {
                 "google_project_iam_member": given.get("project"),
                 "google_storage_bucket_iam_member": given.get("bucket"),
@@ -173,6 +178,18 @@ def test_a_release_grants_exactly_the_datasets_of_the_needs(planned: Planned, en
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_operator_acts_as_the_pods_and_as_nobody_else(planned: Planned, environment: str) -> None:
+    """Whoever throws the kill switch by hand needs the pods' rights: columns that name people are shut to a project's owner."""
+    runner = values("platform", environment)["runner"]
+    found = [r for r in planned("platform", environment) if r["name"] == "operator"]
+    pods = {identity(name, runner) for name in ROLES}
+    assert {resource["index"] for resource in found} == {f"{pod} group:aelp2-operators@my-company.example" for pod in pods}
+    assert {r["values"]["role"] for r in found} == {"roles/iam.serviceAccountTokenCreator"}
+    personal = {name for name, need in ROLES.items() if need["datasets"].get("control", {}).get("personal")}
+    assert personal == set(ROLES)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_kind_of_grant_is_one_that_these_tests_read(planned: Planned, stack: str, environment: str) -> None:
     """Only additive members and dataset entries grant; nothing authoritative, which would take from others, and no new kind."""
@@ -199,6 +216,7 @@ def test_no_file_grants_a_role_of_its_own() -> None:
     spelled = {(path.name, role) for path, text in sources().items() for role in re.findall(r'"(roles/[\w.]+)"', text)}
     assert spelled == {
         ("gke.tf", "roles/iam.workloadIdentityUser"),
+        ("operators.tf", "roles/iam.serviceAccountTokenCreator"),
         ("release.tf", "roles/iam.serviceAccountTokenCreator"),
         ("release.tf", "roles/iam.workloadIdentityUser"),
         ("dashboard.tf", "roles/bigquery.dataViewer"),
@@ -231,7 +249,7 @@ def test_no_role_is_one_of_the_old_three_and_none_is_for_everybody() -> None:
 
 
 def test_the_needs_cannot_be_outgrown_by_people_in_tfvars() -> None:
-    """Members in tfvars act as the release or read the dashboard; no tfvars file names a role or an account of ours."""
+    """Members in tfvars act as the release or the pods, or read the dashboard; no tfvars file names a role or our account."""
     for stack in STACKS:
         for environment in ENVIRONMENTS:
             text = own(stack, environment).read_text(encoding="utf-8")

@@ -28,4 +28,5 @@ bigquery_tib_per_day = 1
 bigquery_slots       = 0
 
 release_impersonators = ["group:aelp2-developers@my-company.example"]
+operators             = ["group:aelp2-operators@my-company.example"]
 release_oidc          = null

@@ -28,6 +28,7 @@ bigquery_tib_per_day = 2
 bigquery_slots       = 0
 
 release_impersonators = ["group:aelp2-release-managers@my-company.example"]
+operators             = ["group:aelp2-operators@my-company.example"]
 release_oidc = {
   issuer  = "https://ci.my-company.example"
   subject = "repo:my-company/aelp2:ref:refs/heads/main"
