@@ -1,5 +1,7 @@
 """The release with Terraform itself, on a stack that needs no provider: its arguments are taken, its plans are read rightly."""
 
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,7 +59,9 @@ def _stack(root: Path, version: str) -> None:
 def test_a_real_plan_is_applied_and_a_replacement_is_refused(
     root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """init, plan, show and apply with the release's own arguments; then plans that destroy what holds rows, unnamed and named."""
+    """init, plan, show and apply with the release's own arguments; then plans that destroy what holds rows, unnamed and named. A
+    table that shall go is forgotten first, as the runbook says, and the release has nothing to destroy.
+    """
     airflow = Airflow(root / "dags/images.lock.json")
     with serving(airflow) as url:
         monkeypatch.setattr(
@@ -81,3 +85,11 @@ def test_a_real_plan_is_applied_and_a_replacement_is_refused(
         git(root, "commit", "--quiet", "--all", "--message", "Gone")
         assert release.main(["dev", "--yes"], root) == 1
         assert "terraform_data.rows (deleted)" in capfd.readouterr().err
+
+        page = (ROOT / "docs/runbooks/release_failed.md").read_text(encoding="utf-8")
+        init, forget, again, _ = page.split("on purpose.**")[1].split("```sh\n")[1].split("\n```")[0].splitlines()
+        for command in (init, forget.replace('google_bigquery_table.other["control.example"]', "terraform_data.rows")):
+            subprocess.run(shlex.split(command), cwd=root, check=True, capture_output=True)
+        assert again == "make release ENVIRONMENT=dev"
+        assert release.main(["dev", "--yes"], root) == 0
+        assert "the plan: nothing to change" in capfd.readouterr().out
