@@ -219,7 +219,10 @@ def test_marking_the_gate_open_meets_the_jobs_own_refusal(loop: Loop, day: str, 
 
 
 def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
-    """apply-changes fails: the rollback runs once, nothing is retried, and a rollback that works does not turn the run green."""
+    """apply-changes fails: the rollback runs once, nothing is retried, and a rollback that works does not turn the run green.
+
+    Runbook image_pull: a pod that never began is begun again by clearing the gate of the same run.
+    """
     day = "2026-03-12"
     loop.exit_codes(day, {"apply-changes": 1})
     run_id = loop.trigger(APPROVAL, day)
@@ -233,6 +236,12 @@ def test_a_failed_apply_is_rolled_back_and_stays_red(loop: Loop) -> None:
     assert (alert["kind"], "aelp2 apply-changes ended with exit code 1" in alert["error"]) == ("job_error", True)
     assert {"apply_changes": "failed", "roll_back_changes": "success", "applied": "upstream_failed"}.items() <= tasks.items()
     assert tuple(loop.commands(day).count(job) for job in ("apply-changes", "roll-back-changes")) == (1, 1)
+
+    loop.exit_codes(day, {})
+    loop.operator.clear_task(CANARY, canary, "gate")
+    state, tasks = loop.end(CANARY, canary)
+    assert (state, tasks["apply_changes"], tasks["roll_back_changes"]) == ("success", "success", "skipped")
+    assert tuple(loop.commands(day).count(job) for job in ("request-approval", "apply-changes")) == (1, 2)
 
 
 def test_accounts_can_be_decided_apart(loop: Loop) -> None:
