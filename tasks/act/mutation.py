@@ -169,10 +169,11 @@ class Mutation:
     def block(self, change: AnyChange, found: str) -> None:
         """Somebody else has the budget or the ad now. Refused: a person decides."""
         self._block(change, found)
+        which = f'--run-date {self.run_date} --change-set-id {self.stored.change_set_id} --why "…"'
         raise Refused(
             f"{change.what} holds {found}: it was edited outside of AELP2 and is left alone. Look at the account's "
-            f"change history, then decide: `aelp2 roll-back-changes --change-set-id {self.stored.change_set_id} --why …` once it "
-            "is ours again, or `aelp2 promote-changes` with the same options to keep what is there"
+            f"change history, then decide: `aelp2 roll-back-changes {which} --live` once it is ours again, or "
+            f"`aelp2 promote-changes {which}` to keep what is there"
         )
 
     def _block(self, change: AnyChange, found: str) -> None:

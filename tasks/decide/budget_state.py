@@ -98,7 +98,7 @@ def _frozen(budget: Budget) -> Hold | None:
     if budget.frozen_why is None:
         return None
     scope = f"{budget.platform}:{budget.account_id}"
-    remedy = "" if budget.is_frozen_by_flag else f"; after a person has looked, `aelp2 kill --off --scope {scope}`"
+    remedy = "" if budget.is_frozen_by_flag else f"; after a person has looked, `aelp2 kill --off --scope {scope} --why …`"
     return Hold("account_frozen", f"account frozen: {budget.frozen_why}{remedy}")
 
 

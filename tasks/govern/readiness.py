@@ -108,7 +108,9 @@ def switches(found: Mapping[str, Switch], account: Account) -> Check:
     if not on:
         return Check("switches", True, "no switch is on")
     return Check(
-        "switches", False, f"switch {on[0].scope!r} is on: {on[0].why}; `aelp2 kill --off --scope {on[0].scope}` after a look"
+        "switches",
+        False,
+        f"switch {on[0].scope!r} is on: {on[0].why}; `aelp2 kill --off --scope {on[0].scope} --why …` after a look",
     )
 
 
