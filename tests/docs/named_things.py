@@ -67,6 +67,7 @@ def problems(page: Path, text: str) -> list[str]:
     for code in inline:
         if re.match(r"(make|aelp2|gcloud|terraform|\.venv\S*) ", code):
             found += [problem for line in _lines(code) for problem in _command(line)]
+    found += _columns(prose)
     for code in [*fenced, *inline]:
         found += [*_paths(page, code), *_variables(code)]
     for code in inline:
@@ -231,6 +232,25 @@ def _dags(code: str) -> Iterator[str]:
     others = _tables() | {file.stem for file in (ROOT / "tasks/ingest/maps").iterdir()}
     if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*_(daily|weekly)", code) and code not in dag_ids() | others:
         yield f"DAG {code}: there is none"
+
+
+@cache
+def _columns_of() -> dict[str, set[str]]:
+    return {contract.name: {field.name for field in contract.fields} for contract in all_contracts(views=True)}
+
+
+def _columns(prose: str) -> Iterator[str]:
+    """`dataset.table`, `dataset.table.column`, and `column` in `dataset.table`."""
+    datasets = {name.split(".")[0] for name in _columns_of()}
+    named = [match for code in _CODE.findall(prose) if (match := re.fullmatch(r"(([a-z_0-9]+)\.[a-z_0-9]+)(?:\.(\w+))?", code))]
+    for table, dataset, column in (match.groups() for match in named):
+        if dataset in datasets and table not in _columns_of() and not table.endswith((".csv", ".py", ".tf", ".yaml")):
+            yield f"table {table}: no contract"
+        elif column and column not in _columns_of().get(table, {column}):
+            yield f"column {column}: not in {table}"
+    for column, table in re.findall(r"`([a-z_]+)` (?:of [^`.|]{0,30})?in `(\w+\.\w+)`", prose):
+        if column not in _columns_of().get(table, {column}):
+            yield f"column {column}: not in {table}"
 
 
 @cache

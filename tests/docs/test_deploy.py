@@ -16,7 +16,8 @@ DEPLOY = ROOT / "docs" / "deploy.md"
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_names_nothing_that_does_not_exist(page: Path) -> None:
-    """Files, links, make targets, commands of aelp2 and their options, Terraform's outputs, AELP2_ variables, DAGs, accounts."""
+    """Files, links, make targets, commands of aelp2 and their options, Terraform's outputs, AELP2_ variables, DAGs, tables with
+    their columns, accounts."""
     assert problems(page, page.read_text(encoding="utf-8")) == []
 
 
@@ -42,6 +43,9 @@ def test_a_page_names_nothing_that_does_not_exist(page: Path) -> None:
         ("`AELP2_OUTCOME_URL`", "variable AELP2_OUTCOME_URL: nothing reads it"),
         ("```sh\nexport AELP2_BACKENDS=bigquery\n```\n", "variable AELP2_BACKENDS"),
         ("`budget_plans_daily` plans", "DAG budget_plans_daily"),
+        ("look into `control.ingest_run`", "table control.ingest_run: no contract"),
+        ("see `control.ingest_runs.duplicate`", "column duplicate: not in control.ingest_runs"),
+        ("the old amount is `amount_before_micros` in `control.canary_budgets_snapshot`", "column amount_before_micros: not in"),
         ("the account `aelp2-jobs`", "name aelp2-jobs"),
         ("`aelp2-releaser@PROJECT.iam.gserviceaccount.com`", "name aelp2-releaser"),
         ("```sh\ngcloud composer pools set x\n```\n", "not among the commands of gcloud"),
