@@ -20,6 +20,7 @@ from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
 from tasks.core.ledger import Event, Ledger
 from tasks.core.warehouse.duckdb import DuckDBWarehouse
+from tasks.platforms import ADAPTERS, adapter_of
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "core" / "warehouse"))
@@ -129,6 +130,14 @@ def test_every_command_of_a_page_can_be_given_as_it_stands(page: str, command: s
         job.make_context(name, list(words))
     if name == "kill":
         assert {"--why", "--status"} & set(words), "without a reason it switches nothing"
+
+
+def test_no_page_has_a_secret_typed_before_a_command() -> None:
+    """The shell keeps a history of its lines: credentials are asked for, or come from an environment that something else made."""
+    secret = {field.env for platform in ADAPTERS for field in adapter_of(platform).credential_fields if field.is_secret}
+    assert len(secret) > 6
+    typed = re.compile(rf"\b({'|'.join(secret)})=")
+    assert {page.name: found for page in PAGES if (found := typed.findall(_text(page)))} == {}
 
 
 @pytest.mark.parametrize("page", [page for page in RUNBOOKS if "**Urgency: " in _text(page)], ids=lambda page: page.stem)
