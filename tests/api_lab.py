@@ -75,7 +75,7 @@ class ApiLab:
         """A raw call, as no adapter makes it."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.url + path, headers=dict(headers or {}), timeout=10, **request)
+            return session.request(method, self.url + path, headers=dict(headers or {}), timeout=300, **request)
 
     def paths(self) -> list[tuple[str, str]]:
         """Method and path of every call so far."""

@@ -110,7 +110,7 @@ class Onboarding:
                 time.sleep(0.2)  # a person is no faster: until then echo may not be off yet
                 os.write(master, f"{answers[wanted.pop(0)]}\n".encode())
         os.close(master)
-        process.wait(timeout=60)
+        process.wait(timeout=1200)
         return shown
 
     def credentials(self, platform: str, standing: str) -> dict[str, str] | None:

@@ -104,7 +104,7 @@ def test_two_applies_at_once(stage_at: At) -> None:
     until(lambda: any(racer.poll() is not None for racer in racers), "the refusal of one")
     until(lambda: hits(stage, "delay") == 1, "the first mutation of the other")
     stage.sandbox.admin.clear_faults()
-    ends = [racer.communicate(timeout=120) for racer in racers]
+    ends = [racer.communicate(timeout=1200) for racer in racers]
     assert sorted(racer.returncode for racer in racers) == [0, 4], ends
     (loser,) = [err for racer, (_, err) in zip(racers, ends, strict=True) if racer.returncode == 4]
     assert "another run holds the lease" in loser
