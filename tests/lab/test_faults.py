@@ -90,6 +90,20 @@ def test_clearing_lets_a_delayed_call_go(query: Any, sandbox: RunningSandbox) ->
         assert len(call.result(timeout=1200)) == 11
 
 
+def test_some_faults_are_cleared_and_the_others_stay(sandbox: RunningSandbox) -> None:
+    """By kind and method; a word that is neither is refused, so that no fault goes by mistake."""
+    for kind, method in (("delay", "mutate"), ("delay", "search"), ("auth", "search")):
+        sandbox.admin.fault(kind, method=method)
+    with pytest.raises(JobError, match="not cleared by resource"):
+        sandbox.admin.clear_faults(resource="campaign")
+    left = []
+    for chosen in ({"kind": "delay", "method": "mutate"}, {"method": "mutate"}, {"kind": "delay"}, {}):
+        sandbox.admin.clear_faults(**chosen)
+        left.append([(fault["kind"], fault["method"]) for fault in sandbox.admin.faults()])
+    two, one = [("delay", "search"), ("auth", "search")], [("auth", "search")]
+    assert left == [two, two, one, []]
+
+
 def test_a_duplicated_page_repeats_its_rows(query: Any, sandbox: RunningSandbox) -> None:
     sandbox.admin.fault("duplicate_page")
     ids = [r.campaign.id for r in query(CAMPAIGNS)]
