@@ -175,7 +175,7 @@ class Loop:
             raise DagFailedError(f"{canary_dag} has no run for {day}; the task twin of {approval} should have made it")
         if states["record_expiry"] == "success":
             progress.follow(canary_dag, canary["dag_run_id"])  # its gate fails: nobody said yes
-            if self.wish.approve != "timeout":  # whose seconds can be over before the gate waits
+            if self.wish.approve == "auto":
                 raise DagFailedError(f"{approval}: the answer was given and Airflow lost it, so the change set expired")
             return "expired"
         if state != "success":
@@ -190,9 +190,7 @@ class Loop:
         deadline = time.monotonic() + 900
         while (canary := progress.api.run_at(canary_dag, f"{day}T06:00:00Z")) is None:
             if time.monotonic() > deadline:
-                raise DagFailedError(
-                    f"{canary_dag} has no run for {day} after a quarter of an hour; its twin should have made it"
-                )
+                raise DagFailedError(f"{canary_dag} has no run for {day} after 15 minutes; its twin should have made it")
             time.sleep(0.5)
         progress.follow(canary_dag, canary["dag_run_id"], until=lambda states: states.get("gate") not in (None, *_NOT_YET))
         self.airflow.wait_until_parked(canary_dag, canary["dag_run_id"], "gate")
