@@ -5,10 +5,12 @@ import io
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -69,7 +71,12 @@ def test_a_client_survives_a_restart_on_the_same_ports(tmp_path: Path, monkeypat
             monkeypatch.setenv(name, value)
         client = client_of(first)
         ports = {"port": first.endpoint["port"], "admin_port": int(first.endpoint["admin_url"].rsplit(":", 1)[1])}
-    with sandbox_process(state_dir=tmp_path, history_days=60, **ports):
+    with ExitStack() as stack:
+        for port in ports.values():  # nobody else is given them meanwhile; a server that sets SO_REUSEADDR has them all the same
+            held = stack.enter_context(socket.socket())
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", port))
+        stack.enter_context(sandbox_process(state_dir=tmp_path, history_days=60, **ports))
         service = client.get_service("GoogleAdsService")
         stream = service.search_stream(customer_id="2000000001", query="SELECT campaign.id FROM campaign")
         assert sum(len(batch.results) for batch in stream) == 11
