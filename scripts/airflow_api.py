@@ -29,7 +29,7 @@ class AirflowApi:
         self.url = url
         self.user = user
         # trust_env=False: a proxy of the machine must not see requests to loopback.
-        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=300, trust_env=False)
         token = _send(self._client, "POST", "/auth/token", json={"username": user, "password": password}).json()
         self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
 
@@ -45,7 +45,7 @@ class AirflowApi:
     @staticmethod
     def health(url: str) -> Json:
         """Component → its status, without a login."""
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
             health: Json = _send(client, "GET", "/api/v2/monitor/health").json()
         return health
 

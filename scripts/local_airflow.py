@@ -37,11 +37,19 @@ def state_dir() -> Path:
     return Path(os.environ.get("AELP2_LOCAL_DIR") or ROOT / ".local").resolve()
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def reserve_port(wanted: int | None) -> socket.socket:
+    """Port ``wanted`` of the loopback interface, or another one where somebody has it, kept until the socket is closed.
+
+    Nobody listens on the socket, so a server that sets SO_REUSEADDR, as uvicorn does, can have the port; the kernel gives it to
+    no other program that asks for any free port, be it a server or a client.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", wanted or 0))
+    except OSError:
+        held.bind(("127.0.0.1", 0))
+    return held
 
 
 def write_private(path: Path, text: str) -> None:
@@ -95,13 +103,15 @@ class LocalAirflow:
         """Where ``component`` writes what it says."""
         return self.home / "components" / f"{component}.log"
 
-    def configure(self) -> None:
-        """Write airflow.cfg, secrets and passwords once; later calls keep the secrets and only take new paths."""
+    def configure(self) -> socket.socket:
+        """Write airflow.cfg, secrets and passwords once; later calls keep the secrets and only take new paths.
+
+        What keeps its port free for the api-server: to be closed when that listens.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         old = self.config
-        port = old.get("api", "port", fallback=None)
-        if port is None or not self._port_is_free(int(port)):
-            port = str(free_port())
+        held = reserve_port(old.getint("api", "port", fallback=None))
+        port = held.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         sections: dict[str, dict[str, object]] = {
             "core": {
@@ -110,7 +120,7 @@ class LocalAirflow:
                 "executor": "LocalExecutor",
                 "parallelism": 4,
                 "load_examples": False,
-                "dagbag_import_timeout": 120,
+                "dagbag_import_timeout": 300,
                 "fernet_key": old.get("core", "fernet_key", fallback=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()),
                 "simple_auth_manager_users": f"{OPERATOR}:op,{APPROVER}:user",
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
@@ -130,18 +140,18 @@ class LocalAirflow:
                 "scheduler_idle_sleep_time": 0.2,
                 "scheduler_heartbeat_sec": 1,  # the loop answers an approval after a beat
                 "trigger_timeout_check_interval": 2,
-                "scheduler_health_check_threshold": 60,
+                "scheduler_health_check_threshold": 300,  # one that was busy for a minute is not dead
             },
             "dag_processor": {
                 "parsing_processes": 1,
                 "min_file_process_interval": 60,
                 "refresh_interval": 60,
                 # A busy machine must not turn a slow parse into an import error.
-                "dag_file_processor_timeout": 180,
-                "health_check_threshold": 120,
+                "dag_file_processor_timeout": 600,
+                "health_check_threshold": 300,
             },
-            "triggerer": {"triggerer_health_check_threshold": 60},
-            "workers": {"execution_api_timeout": 30},
+            "triggerer": {"triggerer_health_check_threshold": 300},
+            "workers": {"execution_api_timeout": 120},
             "logging": {"colored_console_log": False, "dag_processor_log_target": "file"},
             "usage_data_collection": {"enabled": False},
         }
@@ -150,16 +160,7 @@ class LocalAirflow:
         if not (self.home / "passwords.json").exists():
             users = {user: secrets.token_urlsafe(18) for user in (OPERATOR, APPROVER)}
             write_private(self.home / "passwords.json", json.dumps(users) + "\n")
-
-    @staticmethod
-    def _port_is_free(port: int) -> bool:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-            return True
+        return held
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """What the components inherit: this process's environment without foreign Airflow settings, plus ``extra``."""
@@ -188,18 +189,18 @@ class LocalAirflow:
                 found[component] = int(pid)
         return found
 
-    def start(self, extra_env: Mapping[str, str], say: Callable[[str], None] = print, timeout_s: float = 180) -> None:
+    def start(self, extra_env: Mapping[str, str], say: Callable[[str], None] = print, timeout_s: float = 900) -> None:
         """Start all four components with ``extra_env`` for the tasks and return once every one reports healthy.
 
         Components that already run are stopped first: they would keep an older environment.
         """
         begun = time.monotonic()
         self.stop()
-        self.configure()
-        self._prepare_database()
-        say(f"Airflow: starting {', '.join(COMPONENTS)}; logs in {self.home / 'components'}")
-        self._spawn(self.environment(extra_env))
-        self._wait_until_healthy(begun + timeout_s)
+        with self.configure():
+            self._prepare_database()
+            say(f"Airflow: starting {', '.join(COMPONENTS)}; logs in {self.home / 'components'}")
+            self._spawn(self.environment(extra_env))
+            self._wait_until_healthy(begun + timeout_s)
         api = self.api(OPERATOR)
         for name, (slots, why) in POOLS.items():
             api.put_pool(name, slots, why)
@@ -232,7 +233,7 @@ class LocalAirflow:
                 tail = "\n".join(said.splitlines()[-15:])
                 raise RuntimeError(f"Airflow's {component} ended by itself; see {self.log_file(component)}\n{tail}")
 
-    def wait_until_parked(self, dag_id: str, run_id: str, task_id: str, timeout_s: float = 180) -> None:
+    def wait_until_parked(self, dag_id: str, run_id: str, task_id: str, timeout_s: float = 900) -> None:
         """Return once the scheduler has read that the process of a task that waits (for a person, or deferred) is over.
 
         Where the answer comes first and the task is queued again, Airflow 3.3.1 takes that late message for the end of the new
@@ -273,7 +274,7 @@ class LocalAirflow:
             time.sleep(0.5)
         raise RuntimeError(f"Airflow lists the DAGs {sorted(found)}; the files in {self.dags} are {sorted(expected)}")
 
-    def stop(self, timeout_s: float = 20) -> None:
+    def stop(self, timeout_s: float = 60) -> None:
         """End our components: SIGTERM to each, then SIGKILL to the process group of one that does not end in time."""
         running = self.running()
         for pid in running.values():

@@ -70,7 +70,7 @@ class LocalSandbox:
             return None
         return int(pid) if process_start(int(pid)) == started else None
 
-    def wait(self, timeout_s: float = 120) -> None:
+    def wait(self, timeout_s: float = 600) -> None:
         """Return once it is ready to serve."""
         deadline = time.monotonic() + timeout_s
         while not (self.folder / "endpoint.json").exists():
@@ -79,7 +79,7 @@ class LocalSandbox:
                 raise RuntimeError(f"the sandbox is not ready; see {self.log_file}\n{said}")
             time.sleep(0.2)
 
-    def stop(self, timeout_s: float = 10) -> None:
+    def stop(self, timeout_s: float = 60) -> None:
         """End the process, if it is ours and still runs."""
         pid = self._pid()
         if pid is not None:
@@ -122,7 +122,7 @@ class LocalSandbox:
 
     def _call(self, method: str, path: str, **kwargs: Any) -> Json:
         token = Path(self.endpoint["admin_token_file"]).read_text(encoding="utf-8").strip()
-        with httpx.Client(base_url=self.endpoint["admin_url"], timeout=120, trust_env=False) as client:
+        with httpx.Client(base_url=self.endpoint["admin_url"], timeout=600, trust_env=False) as client:
             response = client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **kwargs)
         if response.status_code >= 400:
             raise RuntimeError(f"the sandbox answered {response.status_code} to {method} {path}: {response.text[:400]}")

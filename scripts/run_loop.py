@@ -165,7 +165,8 @@ class Loop:
             progress.run(canary_dag, day)  # the first time the approval's task twin makes it
         progress.follow(approval, run_id, until=lambda states: states.get("review") == "awaiting_input")
         if progress.api.run(approval, run_id)["state"] == "running":
-            self._let_the_gate_wait(progress, day, canary_dag)
+            if self.wish.approve != "timeout":  # whose seconds can be over before the gate waits
+                self._let_the_gate_wait(progress, day, canary_dag)
             self._ask(self.airflow.api(APPROVER), approval, run_id)
         state = progress.follow(approval, run_id)
         states = {task["task_id"]: task["state"] for task in progress.api.tasks(approval, run_id)}
@@ -186,10 +187,10 @@ class Loop:
 
     def _let_the_gate_wait(self, progress: Progress, day: str, canary_dag: str) -> None:
         """Return once the gate of the canary waits for the answer: no person is faster than the gate, and no script should be."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 900
         while (canary := progress.api.run_at(canary_dag, f"{day}T06:00:00Z")) is None:
             if time.monotonic() > deadline:
-                raise DagFailedError(f"{canary_dag} has no run for {day} after three minutes; its twin should have made it")
+                raise DagFailedError(f"{canary_dag} has no run for {day} after 15 minutes; its twin should have made it")
             time.sleep(0.5)
         progress.follow(canary_dag, canary["dag_run_id"], until=lambda states: states.get("gate") not in (None, *_NOT_YET))
         self.airflow.wait_until_parked(canary_dag, canary["dag_run_id"], "gate")

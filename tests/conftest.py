@@ -1,11 +1,19 @@
 """Fixtures every test may use."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that `from shared_data import shared_file` works under importlib mode
+
+if find_spec("hypothesis"):  # Airflow's environment has none
+    from hypothesis import HealthCheck, settings
+
+    # On top of Hypothesis' own profile, which is another one under CI: how long an example takes says nothing here.
+    settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("unhurried")
 
 # Files of minutes: with two workers they begin first, so that neither waits for the other at the end (make test tells xdist to
 # keep this order; by itself it begins with the files of most tests).

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from tasks.core.errors import JobError
@@ -31,7 +32,7 @@ class SandboxAdmin:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, {"Authorization": f"Bearer {self._token}"}, method=method)  # noqa: S310 - always http on loopback
         try:
-            with urlopen(request, timeout=60) as response:  # noqa: S310 - the same
+            with urlopen(request, timeout=600) as response:  # noqa: S310 - the same
                 return str(response.read().decode())
         except HTTPError as error:
             raise JobError(f"sandbox answered {error.code} to {method} {path}: {error.read().decode()}") from error
@@ -65,9 +66,9 @@ class SandboxAdmin:
         """Every fault with its counters."""
         return list(json.loads(self._call("GET", "/faults"))["faults"])
 
-    def clear_faults(self) -> None:
-        """Switch every fault off."""
-        self._call("DELETE", "/faults")
+    def clear_faults(self, **fields: str) -> None:
+        """Switch every fault off, or those of a ``kind`` and a ``method``."""
+        self._call("DELETE", f"/faults?{urlencode(fields)}")
 
     def edit(self, budget_id: int, amount_micros: int) -> None:
         """Set a budget as somebody in the web page would."""

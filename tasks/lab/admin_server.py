@@ -204,8 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.sandbox.add_fault(fault)
         return self._get_faults({}, "")
 
-    def _delete_faults(self, _query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
-        self.server.sandbox.clear_faults()
+    def _delete_faults(self, query: dict[str, str], _body: str) -> tuple[HTTPStatus, object]:
+        if unknown := sorted(set(query) - {"kind", "method"}):
+            raise JobError(f"faults are not cleared by {unknown[0]}, only by kind and method")
+        self.server.sandbox.clear_faults(**query)
         return self._get_faults({}, "")
 
     def _post_advance(self, _query: dict[str, str], body: str) -> tuple[HTTPStatus, object]:

@@ -68,7 +68,7 @@ def sandbox_process(
     ga4_days: int = 0,
     port: int = 0,
     admin_port: int = 0,
-    timeout_s: float = 120.0,
+    timeout_s: float = 600.0,
 ) -> Iterator[RunningSandbox]:
     """Start ``aelp2 run-sandbox``, wait until it is ready, end it by its process id.
 
@@ -100,7 +100,7 @@ def sandbox_process(
         finally:
             process.terminate()
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

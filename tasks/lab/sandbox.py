@@ -227,10 +227,10 @@ class Sandbox:
                 self.faults.append(fault_from_json(body))
             self._changed()
 
-    def clear_faults(self) -> None:
-        """Switch every fault off; restatements stay, as they would on the platform."""
+    def clear_faults(self, **fields: str) -> None:
+        """Switch off every fault with these ``fields`` (none: every one); restatements stay, as they would on the platform."""
         with self.lock:
-            self.faults.clear()
+            self.faults[:] = [fault for fault in self.faults if not fields.items() <= fault.to_json().items()]
             self._changed()
 
     def next_request_id(self) -> str:

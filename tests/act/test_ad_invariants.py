@@ -122,7 +122,6 @@ class Ads(Loop):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_200_sequences_of_ads_break_no_invariant() -> None:
     """M1, M3, M7, M9 to M13 hold each time an ad is switched, and ads are switched."""
     Ads.reached.clear()
@@ -138,7 +137,6 @@ def test_a_few_sequences_of_ads_break_no_invariant() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("rule_name", "broken"),
     [("last_ad_violations", "M13 last"), ("parent_violations", "M13 paused"), ("daily_violations", "M3")],

@@ -114,7 +114,6 @@ class Money(Loop):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_200_sequences_break_no_invariant() -> None:
     """Plan, approve, apply, edit, crash, retry, roll back in any order: M1 to M12 hold each time money moves, and it moves."""
     Money.reached.clear()
@@ -130,7 +129,6 @@ def test_a_few_sequences_break_no_invariant() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("cap", ["change_violations", "daily_violations"])
 def test_without_the_caps_an_invariant_breaks(monkeypatch: pytest.MonkeyPatch, cap: str) -> None:
     """Take a cap out of the code and the sequences find it: the suite goes red."""

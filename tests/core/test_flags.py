@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -226,7 +225,7 @@ class Service:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.dumps({"status": 200} | payload(step_cap_pct=3)).encode()
         if self.mode == "hang":
-            self.over.wait(20)
+            self.over.wait()
             return
         status = int(self.mode) if self.mode.isdigit() else 200
         if handler.path != f"/api/features/{KEY}":
@@ -234,13 +233,12 @@ class Service:
         if self.mode == "garbage":
             body = b"<html>maintenance</html>"
         handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body) + (100 if self.mode in ("cut", "drip") else 0)))
+        handler.send_header("Content-Length", str(len(body) + {"cut": 100, "drip": 10**9}.get(self.mode, 0)))
         handler.end_headers()
         if self.mode == "drip":
-            for byte in body:
-                if self.over.wait(0.2):
-                    return
-                handler.wfile.write(bytes([byte]))
+            while not self.over.wait(0.1):
+                handler.wfile.write(b" ")
+            return
         handler.wfile.write(body)
 
     def close(self) -> None:
@@ -284,19 +282,18 @@ def test_the_features_endpoint_is_read_with_the_key_of_the_file(service: Service
         ("garbage", JobError, "gives no JSON"),
         ("cut", TryAgain, "was cut off"),
         ("hang", TryAgain, r"did not answer within 0\.5 s|timed out"),
-        ("drip", TryAgain, r"did not answer within 0\.5 s"),
+        ("drip", TryAgain, r"did not answer within 0\.5 s|timed out"),
     ],
 )
 def test_a_service_that_fails_ends_the_job_soon(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, kind: type[JobError], message: str
 ) -> None:
-    """No fault passes for "no flags", none holds the job beyond the deadline, and no message tells the client key."""
-    monkeypatch.setattr(flags_source, "DEADLINE_SECONDS", 0.5)
+    """No fault passes for "no flags", one that never ends does not hold the job, and no message tells the client key."""
+    is_endless = mode in ("hang", "drip")  # a job that waited for the answer's end would wait here for ever
+    monkeypatch.setattr(flags_source, "DEADLINE_SECONDS", 0.5 if is_endless else 300.0)
     service.mode = mode
-    began = time.monotonic()
     with pytest.raises(JobError, match=message) as raised:
         read(service, tmp_path)
-    assert time.monotonic() - began < 3
     assert type(raised.value) is kind
     assert KEY not in str(raised.value)
 

@@ -12,7 +12,7 @@ from local_airflow import APPROVER, OPERATOR, LocalAirflow
 APPROVAL, CANARY = "budget_approval_daily", "budget_canary_daily"
 
 
-def until[T](condition: Callable[[], T], what: str, timeout_s: float = 300) -> T:
+def until[T](condition: Callable[[], T], what: str, timeout_s: float = 900) -> T:
     """What ``condition`` gives as soon as it is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -71,7 +71,7 @@ class GateRuns:
     def let_expire(self, run_id: str) -> datetime:
         """The deadline of the question that ``run_id`` asks, which this makes a thing of the past: no test waits for a clock."""
         which = "FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = 'review' AND state = 'awaiting_input'"
-        with closing(sqlite3.connect(self.airflow.home / "airflow.db", timeout=60)) as database, database:
+        with closing(sqlite3.connect(self.airflow.home / "airflow.db", timeout=300)) as database, database:
             ((task, deadline),) = database.execute(f"SELECT id, trigger_timeout {which}", (APPROVAL, run_id)).fetchall()
             database.execute("UPDATE task_instance SET trigger_timeout = '2020-01-01 00:00:00.000000' WHERE id = ?", (task,))
         return datetime.fromisoformat(deadline).replace(tzinfo=UTC)

@@ -16,7 +16,7 @@ from gate_runs import APPROVAL, CANARY, GateRuns
 from local_airflow import APPROVER, ROOT, LocalAirflow
 from local_sandbox import LocalSandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 PYTHON, CLI = ROOT / ".venv" / "bin" / "python", ROOT / ".venv" / "bin" / "aelp2"
 
@@ -60,7 +60,7 @@ def planned_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
     yield folder, process
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=600)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ _ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run"
 )
+_PATIENCE_MS = 300_000  # Chromium's start and a page's loading have half a minute otherwise
 # WCAG 2.2, success criterion 1.4.3: 4.5 : 1 for normal text.
 _CONTRAST = """() => {
   const channel = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 };
@@ -131,7 +132,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS.split())
+        started = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS.split(), timeout=_PATIENCE_MS)
         yield started
         started.close()
 
@@ -143,6 +144,7 @@ def show(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
 
     def opened(name: str, width: int, scheme: str) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(_PATIENCE_MS)
         contexts.append(context)
         found = Opened(context.new_page())
         found.page.on("request", lambda request: found.requests.append(request.url))

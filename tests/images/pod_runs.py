@@ -73,7 +73,7 @@ class Run:
 
     name: str
 
-    def wait(self, seconds: float = 500) -> dict[str, Any]:
+    def wait(self, seconds: float = 1500) -> dict[str, Any]:
         """How the job ended: podman's `State` of its container. `kube play` itself is content whatever the job does."""
         deadline = time.monotonic() + seconds
         while (state := self.state("base"))["Status"] not in ("exited", "stopped"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pod_runs import POD_USER, ROOT
 
-pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("images")]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.usefixtures("images")]
 
 # image → files of tests of a job that runs there
 FILES = {

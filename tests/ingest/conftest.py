@@ -55,7 +55,7 @@ class Jobs:
     def run(self, command: str, *arguments: str) -> Ended:
         """Run a job to its end."""
         line, env = self.arguments(command, *arguments)
-        done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=1200, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def counts(self) -> dict[str, int]:

@@ -58,10 +58,10 @@ class MemoryAds:
     def create_skeleton(self, account_id: str, skeleton: Skeleton, *, validate_only: bool) -> SkeletonReceipt:
         state, created = self._state, []
         if self._hold:
-            signal.signal(signal.SIGUSR1, lambda *_: None)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # so that it waits for us, however early it comes
             click.echo("making")
             sys.stdout.flush()
-            signal.pause()
+            signal.sigwait({signal.SIGUSR1})
         for kind in KINDS:
             if kind not in state["made"] and not validate_only:
                 state["made"][kind] = f"{kind}-{skeleton.label}-{account_id}"

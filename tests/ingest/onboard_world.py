@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,18 +100,21 @@ class Onboarding:
             start_new_session=True,  # its terminal is this one, not the test runner's
         )
         os.close(slave)
-        shown, wanted = "", [f.name for f in adapter_of(platform).credential_fields]
+        shown, wanted = "", list(adapter_of(platform).credential_fields)
         while True:
             try:
                 read = os.read(master, 4096)
             except OSError:  # Linux says so when the other side is closed
                 break
             shown += read.decode()
-            if wanted and f"{wanted[0]} (" in shown and shown.endswith(": "):
-                time.sleep(0.2)  # a person is no faster: until then echo may not be off yet
-                os.write(master, f"{answers[wanted.pop(0)]}\n".encode())
+            if wanted and f"{wanted[0].name} (" in shown and shown.endswith(": "):
+                asked = wanted.pop(0)
+                given_up = time.monotonic() + 60  # a person is no faster than the prompt, and would type at one that shows all
+                while asked.is_secret and termios.tcgetattr(master)[3] & termios.ECHO and time.monotonic() < given_up:
+                    time.sleep(0.01)
+                os.write(master, f"{answers[asked.name]}\n".encode())
         os.close(master)
-        process.wait(timeout=60)
+        process.wait(timeout=1200)
         return shown
 
     def credentials(self, platform: str, standing: str) -> dict[str, str] | None:

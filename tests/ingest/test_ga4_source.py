@@ -54,7 +54,6 @@ def _bigquery(kind: pa.DataType) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_duckdb_gives_what_bigquerys_evaluator_gives(tmp_path: Path) -> None:
     """Seven events with every way a parameter can be there or not: all columns agree, in both directions."""
     write_table(tmp_path, TABLE.table_id, EVENTS)

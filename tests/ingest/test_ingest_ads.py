@@ -136,7 +136,7 @@ def test_a_sunset_version_stops_with_the_remedy(jobs) -> None:
 def test_a_killed_backfill_goes_on_and_ends_the_same(jobs, tmp_path) -> None:
     """kill -9 after the first of several chunks: the re-run loads only the rest, and the tables equal an undisturbed run's."""
     line, env = jobs.arguments("ingest-ads", "--history-days", "400")
-    jobs.sandbox.admin.fault("delay", seconds=2, times=None, resource="ad_group_ad", method="search_stream")
+    jobs.sandbox.admin.fault("delay", seconds=250, times=None, skip=1, resource="ad_group_ad", method="search_stream")
     process = subprocess.Popen(line, env=env, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for text in process.stderr:

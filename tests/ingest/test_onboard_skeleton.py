@@ -93,13 +93,13 @@ def test_kill_switch_and_freeze_stop_it_at_the_last_moment(tmp_path: Path, scope
 def test_a_crash_heals_on_the_next_run(tmp_path: Path, point: str) -> None:
     """Killed half-way through making, or between the platform's answer and the record: the next run completes both."""
     process = child(tmp_path, "--die", point)
-    process.communicate(timeout=60)
+    process.communicate(timeout=1200)
     assert process.returncode == -signal.SIGKILL
     assert records(tmp_path) == []
     left = dict(MemoryAds(tmp_path).made)
     assert left
     done = child(tmp_path)
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=1200)
     assert done.returncode == 0, err
     made = MemoryAds(tmp_path).made
     assert left.items() <= made.items()
@@ -115,10 +115,10 @@ def test_two_at_once_make_one(tmp_path: Path) -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "making\n"
     second = child(tmp_path)
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=1200)
     assert (second.returncode, "lease 'mutations'" in err) == (4, True), err
     os.kill(first.pid, signal.SIGUSR1)
-    first.communicate(timeout=60)
+    first.communicate(timeout=1200)
     assert first.returncode == 0
     assert len(records(tmp_path)) == 1
     assert MemoryAds(tmp_path).calls == ["campaign", "adgroup", "ad"]

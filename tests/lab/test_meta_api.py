@@ -41,11 +41,11 @@ class Client:
 
     def get(self, path: str, standing: Standing = "good", version: str = "v26.0", **params: Any) -> requests.Response:
         """A GET."""
-        return requests.get(f"{self.server.url}/meta/{version}/{path}", params={**self.signed(standing), **params}, timeout=10)
+        return requests.get(f"{self.server.url}/meta/{version}/{path}", params={**self.signed(standing), **params}, timeout=60)
 
     def post(self, path: str, standing: Standing = "good", **form: Any) -> requests.Response:
         """A POST."""
-        return requests.post(f"{self.server.url}/meta/v26.0/{path}", params=self.signed(standing), data=form, timeout=10)
+        return requests.post(f"{self.server.url}/meta/v26.0/{path}", params=self.signed(standing), data=form, timeout=60)
 
     def run(self, **changes: str) -> str:
         """A started report's id."""
@@ -74,10 +74,10 @@ def test_a_call_needs_token_proof_and_a_version_that_is_served(client: Client) -
     """Each is refused with the platform's own code."""
     url = f"{client.server.url}/meta/v26.0/me/adaccounts"
     good = client.signed()
-    assert _error(requests.get(url, timeout=10))[0] == 190
-    assert _error(requests.get(url, params={**good, "access_token": "EAABnone"}, timeout=10))[:2] == (190, 0)
-    assert "require an appsecret_proof" in _error(requests.get(url, params={"access_token": good["access_token"]}, timeout=10))[2]
-    assert "Invalid appsecret_proof" in _error(requests.get(url, params={**good, "appsecret_proof": "0" * 64}, timeout=10))[2]
+    assert _error(requests.get(url, timeout=60))[0] == 190
+    assert _error(requests.get(url, params={**good, "access_token": "EAABnone"}, timeout=60))[:2] == (190, 0)
+    assert "require an appsecret_proof" in _error(requests.get(url, params={"access_token": good["access_token"]}, timeout=60))[2]
+    assert "Invalid appsecret_proof" in _error(requests.get(url, params={**good, "appsecret_proof": "0" * 64}, timeout=60))[2]
     assert _error(client.get("me/adaccounts", "expired"))[:2] == (190, 463)
     assert _error(client.get("me/adaccounts", version="v19.0"))[0] == 2635
 

@@ -67,11 +67,11 @@ def test_a_signature_is_good_for_what_it_signed_and_once(lab: ApiLab) -> None:
     signed = requests.Request("GET", f"{lab.url}/12/accounts", params={"count": "1"}, auth=_signer(lab)).prepare()
     with requests.Session() as session:
         session.trust_env = False
-        assert session.send(signed, timeout=10).status_code == 200
-        assert session.send(signed, timeout=10).json()["errors"][0]["code"] == 32
+        assert session.send(signed, timeout=300).status_code == 200
+        assert session.send(signed, timeout=300).json()["errors"][0]["code"] == 32
         other = requests.Request("GET", f"{lab.url}/12/accounts", params={"count": "1"}, auth=_signer(lab)).prepare()
         other.url = str(other.url).replace("count=1", "count=2")
-        assert session.send(other, timeout=10).json()["errors"][0]["code"] == 32
+        assert session.send(other, timeout=300).json()["errors"][0]["code"] == 32
 
 
 def test_an_old_signature_is_refused(lab: ApiLab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +109,8 @@ def test_a_job_is_served(lab: ApiLab) -> None:
     assert job["status"] == "SUCCESS"
     with requests.Session() as session:
         session.trust_env = False
-        packed = session.get(job["url"], timeout=10)
-        signed = session.get(job["url"], timeout=10, auth=_signer(lab))
+        packed = session.get(job["url"], timeout=300)
+        signed = session.get(job["url"], timeout=300, auth=_signer(lab))
     body = json.loads(gzip.decompress(packed.content))
     assert (body["time_series_length"], len(body["data"][0]["id_data"][0]["metrics"]["impressions"])) == (3, 3)
     assert signed.status_code == 400

@@ -106,7 +106,7 @@ class Stage:
     def run(self, command: str, *arguments: str, day: date | None = RUN_DATE) -> Ran:
         """The same, to its end."""
         process = self.start(command, *arguments, day=day)
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=1200)
         return Ran(process.returncode, out, err)
 
     def must(self, command: str, *arguments: str, day: date | None = RUN_DATE) -> str:
@@ -190,7 +190,7 @@ def steps(planned: ChangeSet) -> list[tuple[str, int, int]]:
     return [(c.budget_id, c.amount_before_micros, c.amount_after_micros) for c in planned.changes]
 
 
-def until[T](condition: Callable[[], T], what: str, timeout_s: float = 60) -> T:
+def until[T](condition: Callable[[], T], what: str, timeout_s: float = 600) -> T:
     """What ``condition`` gives as soon as it is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "warehouse"))
 
@@ -29,8 +28,6 @@ from tasks.core.warehouse import open_warehouse
 TOLERANCE = 1e-12
 # DuckDB's leases are locked files, so this table exists on BigQuery only.
 ONE_SIDED = "control.leases"
-# The jobs run twice in the first test's set-up: three minutes on a quiet machine, many more on a busy one.
-patient = pytest.mark.timeout(2400)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from cli_child import run
 from google.cloud import bigquery
-from same_tables import ONE_SIDED, differences, on_both, patient, refusal, rows_of, statements_in
+from same_tables import ONE_SIDED, differences, on_both, refusal, rows_of, statements_in
 
 from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
@@ -115,7 +115,7 @@ def go(folder: Path, env: dict[str, str], pool: ProcessPoolExecutor, salt: Path)
     def job(command: str, *arguments: str) -> None:
         today = START + morning * timedelta(days=1)
         clock = {"AELP2_NOW": f"{today}T06:00:00+00:00"}
-        ended = pool.submit(run, [command, *arguments, "--run-date", str(today)], env | own | clock).result(timeout=600)
+        ended = pool.submit(run, [command, *arguments, "--run-date", str(today)], env | own | clock).result(timeout=1200)
         assert ended.code == 0, f"{command} ended with {ended.code}\n{ended.out}\n{ended.err}"
         said.append((command, ended.code, ended.out))
 
@@ -149,7 +149,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Left, Left,
         yield left
 
 
-@patient
 def test_every_table_of_the_journeys_holds_the_same(both: tuple[Left, Left, Path]) -> None:
     """Same rows, same values, same stamps, and no table is equal because nothing was in it."""
     on_duckdb, on_bigquery, _ = both
@@ -161,13 +160,11 @@ def test_every_table_of_the_journeys_holds_the_same(both: tuple[Left, Left, Path
     assert found == [], "\n".join(found)
 
 
-@patient
 def test_the_jobs_of_the_journeys_say_the_same(both: tuple[Left, Left, Path]) -> None:
     """Exit codes and every printed line."""
     assert both[0].said == both[1].said
 
 
-@patient
 def test_the_analyser_takes_every_statement_of_the_journeys(both: tuple[Left, Left, Path]) -> None:
     """All but the query on the export's tables, which are no contract's: test_ga4_source.py has it evaluated whole."""
     statements = statements_in(both[2])

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import yaml
 from cli_child import Ended, run
-from same_tables import ONE_SIDED, differences, on_both, patient, refusal, rows_of, statements_in
+from same_tables import ONE_SIDED, differences, on_both, refusal, rows_of, statements_in
 
 from tasks.cli import JOBS
 from tasks.core.contracts import all_contracts
@@ -167,7 +167,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Left, Left,
         yield left
 
 
-@patient
 def test_every_table_holds_the_same(both: tuple[Left, Left, Path]) -> None:
     """Same rows, same values, same stamps in every contract table, and no table is equal because nothing was in it."""
     on_duckdb, on_bigquery, _ = both
@@ -178,7 +177,6 @@ def test_every_table_holds_the_same(both: tuple[Left, Left, Path]) -> None:
     assert found == [], "\n".join(found)
 
 
-@patient
 def test_the_ledger_tells_the_same_story(both: tuple[Left, Left, Path]) -> None:
     """Promotion and rollback are both in it, and the calls behind the changes have the same numbers."""
     ledgers = [left.tables["control.canary_changes"] for left in both[:2]]
@@ -188,7 +186,6 @@ def test_the_ledger_tells_the_same_story(both: tuple[Left, Left, Path]) -> None:
     assert any(numbers[0])
 
 
-@patient
 def test_the_jobs_and_the_report_say_the_same(both: tuple[Left, Left, Path]) -> None:
     """Exit codes, printed lines and the page, but for folders, seconds of sampling and hashes over request ids."""
     on_duckdb, on_bigquery, _ = both
@@ -201,7 +198,6 @@ def test_the_jobs_and_the_report_say_the_same(both: tuple[Left, Left, Path]) -> 
     assert plain(on_duckdb.report).splitlines() == plain(on_bigquery.report).splitlines()
 
 
-@patient
 def test_nothing_is_left_lying_about(both: tuple[Left, Left, Path]) -> None:
     """Every lease on BigQuery was given back, and it was BigQuery that was used."""
     leases = both[1].tables[ONE_SIDED]
@@ -210,7 +206,6 @@ def test_nothing_is_left_lying_about(both: tuple[Left, Left, Path]) -> None:
     assert both[0].tables[ONE_SIDED].is_empty()
 
 
-@patient
 def test_google_s_analyser_takes_every_statement(both: tuple[Left, Left, Path]) -> None:
     """Each distinct statement the jobs sent, MERGEs included, passes ZetaSQL with its parameters' types."""
     distinct = statements_in(both[2])

@@ -123,7 +123,6 @@ class _Tags(HTMLParser):
         self.text.append(data)
 
 
-@pytest.mark.timeout(900)
 def test_brought_numbers_become_curves_a_plan_and_a_report(done: Done) -> None:
     """Every channel has a rising curve with an interval, a decision with its reason, and a place in the report."""
     table = done.table

@@ -9,7 +9,6 @@ from loop_world import Stage, after, steps, until
 
 At = Callable[[str], Stage]
 HELD = 300.0  # seconds; the test lets the call go long before
-SHORTLY = 4.0  # longer than a test needs to switch the next fault on, or to kill
 
 # Where the process dies → the state of the second change then, and whether the platform has made it (at once, or in the end).
 PLACES = {
@@ -24,11 +23,9 @@ def hits(stage: Stage, kind: str) -> int:
     return sum(fault["hits"] for fault in stage.sandbox.admin.faults() if fault["kind"] == kind)
 
 
-def start_and_hold(
-    stage: Stage, seconds: float, command: str, fault: str | None = None, skip: int = 1
-) -> "subprocess.Popen[str]":
-    """Start ``command`` and return while the mutate call after ``skip`` others is held; after ``seconds`` ``fault`` hits it."""
-    for kind, more in (("delay", {"seconds": seconds}), (fault, {})):
+def start_and_hold(stage: Stage, command: str, fault: str | None = None, skip: int = 1) -> "subprocess.Popen[str]":
+    """Start ``command`` and return while the mutate call after ``skip`` others is held; once it may go on, ``fault`` hits it."""
+    for kind, more in (("delay", {"seconds": HELD}), (fault, {})):
         if kind is not None:
             stage.sandbox.admin.fault(kind, method="mutate", skip=skip, **more)
     process = stage.start(command, "--live", day=stage.today)
@@ -45,16 +42,18 @@ def kill(process: "subprocess.Popen[str]") -> None:
 def kill_at(stage: Stage, place: str) -> None:
     """Run the apply and end it by SIGKILL at ``place``."""
     if place == "asked, never made":
-        kill(start_and_hold(stage, SHORTLY, "apply-changes", "unavailable"))
+        kill(start_and_hold(stage, "apply-changes", "unavailable"))
+        stage.sandbox.admin.clear_faults(kind="delay")
         until(lambda: hits(stage, "unavailable") == 1, "the end of the mutation that was on its way")
     elif place == "asked, made after the death":
-        kill(start_and_hold(stage, HELD, "apply-changes"))
+        kill(start_and_hold(stage, "apply-changes"))
         stage.sandbox.admin.clear_faults()
         until(lambda: len(stage.made()) == 2, "the mutation that was on its way")
     else:
-        apply = start_and_hold(stage, SHORTLY, "apply-changes", "lost_response" if "lost" in place else None)
+        apply = start_and_hold(stage, "apply-changes", "lost_response" if "lost" in place else None)
         stage.sandbox.admin.fault("delay", method="search_stream", resource="campaign_budget", seconds=HELD)
-        until(lambda: hits(stage, "delay") == 2, "the read after it")
+        stage.sandbox.admin.clear_faults(kind="delay", method="mutate")
+        until(lambda: hits(stage, "delay") == 1, "the read after it")
         kill(apply)
     stage.sandbox.admin.clear_faults()
 
@@ -84,7 +83,7 @@ def test_kill_9_of_a_rollback_and_run_again(stage_at: At) -> None:
     """Killed while the second budget is being restored: the next run restores the rest, each budget once."""
     stage = stage_at("breached")
     planned, amounts = stage.change_set(), stage.amounts()
-    kill(start_and_hold(stage, HELD, "roll-back-changes", skip=3))  # each restoring mutation is checked first
+    kill(start_and_hold(stage, "roll-back-changes", skip=3))  # each restoring mutation is checked first
     stage.sandbox.admin.clear_faults()
     until(lambda: len(stage.made()) == len(planned.changes) + 2, "the mutation that was on its way")
 
@@ -104,7 +103,7 @@ def test_two_applies_at_once(stage_at: At) -> None:
     until(lambda: any(racer.poll() is not None for racer in racers), "the refusal of one")
     until(lambda: hits(stage, "delay") == 1, "the first mutation of the other")
     stage.sandbox.admin.clear_faults()
-    ends = [racer.communicate(timeout=120) for racer in racers]
+    ends = [racer.communicate(timeout=1200) for racer in racers]
     assert sorted(racer.returncode for racer in racers) == [0, 4], ends
     (loser,) = [err for racer, (_, err) in zip(racers, ends, strict=True) if racer.returncode == 4]
     assert "another run holds the lease" in loser

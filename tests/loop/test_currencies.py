@@ -46,7 +46,7 @@ class Desk:
     def run(self, *line: str) -> "subprocess.CompletedProcess[str]":
         """``aelp2 LINE --run-date TODAY``."""
         command = [str(CLI), *line, "--run-date", str(self.today)]
-        return subprocess.run(command, env=self._env, cwd=self._folder, capture_output=True, text=True, timeout=400, check=False)
+        return subprocess.run(command, env=self._env, cwd=self._folder, capture_output=True, text=True, timeout=1200, check=False)
 
     def must(self, *line: str) -> str:
         """The same; it has to end well. What it printed."""

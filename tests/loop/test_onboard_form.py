@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not AIRFLOW.exists(), reason="needs Airflow's environment: scripts/bootstrap.sh"),
 ]
 ACCOUNT, PLATFORM = "t2_acme01", "reddit"
+PATIENCE_MS = 300_000  # for each thing that the browser waits for
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def airflow(running: RunningSandbox, work: Path) -> Iterator[dict[str, str]]:
             yield json.loads(process.stdout.readline())
         finally:
             process.stdin.close()
-            process.wait(timeout=60)
+            process.wait(timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +76,15 @@ def page(airflow: dict[str, str]) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS.split())
+        chromium = {"executable_path": shutil.which("chromium"), "args": ARGUMENTS.split(), "timeout": PATIENCE_MS}
+        browser = playwright.chromium.launch(**chromium)
         opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+        opened.set_default_timeout(PATIENCE_MS)
         opened.goto(f"{airflow['url']}/auth/login")
         opened.get_by_label("Username").fill(airflow["user"])
         opened.get_by_label("Password").fill(airflow["password"])
         opened.get_by_role("button", name="Sign in").click()
-        opened.wait_for_url("**/", timeout=30_000)
+        opened.wait_for_url("**/")
         yield opened
         browser.close()
 
@@ -99,8 +102,8 @@ def trigger_by_form(page: Any, url: str) -> str:
     dialog.locator("input[name=element_budget]").fill("35")
     dialog.locator("#element_label").fill("spring")
     dialog.get_by_role("button", name="Trigger").click()
-    dialog.wait_for(state="hidden", timeout=15_000)
-    page.wait_for_url("**/dags/platform_onboard/runs/**", timeout=15_000)
+    dialog.wait_for(state="hidden")
+    page.wait_for_url("**/dags/platform_onboard/runs/**")
     return str(page.url)
 
 
@@ -111,7 +114,7 @@ def made(running: RunningSandbox) -> list[dict[str, Any]]:
 def until_green(page: Any, airflow: dict[str, str], run_id: str) -> None:
     """Wait for the end of the run as the UI's own requests see it."""
     address = f"{airflow['url']}/api/v2/dags/platform_onboard/dagRuns/{run_id}"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         state = page.request.get(address).json()["state"]
         if state in ("success", "failed"):

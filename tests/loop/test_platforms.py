@@ -39,7 +39,7 @@ def loaded(running: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) ->
     run = "import sys; from tasks.cli import main; main(sys.argv[1:])"
     for platform in ADAPTERS:
         line = [sys.executable, "-c", run, "ingest-ads", "--run-date", today, "--platform", platform]
-        done = subprocess.run(line, env={**os.environ, **env}, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(line, env={**os.environ, **env}, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, f"{platform}: {done.stdout}{done.stderr}"
     return DuckDBWarehouse(folder / "warehouse.duckdb")
 

@@ -22,7 +22,7 @@ def test_compiling_is_reported_at_once_and_goes_on_being_reported(monkeypatch: p
             third.set()
 
     with mmm_fit._beating("compiling the model", progress):
-        assert third.wait(10)
+        assert third.wait(600)
     count = len(seen)
     assert set(seen) == {("compiling the model", None)}
     assert threading.Event().wait(0.05) is False

@@ -1,6 +1,6 @@
 """What is particular about LinkedIn: Rest.li, cut answers, conversion rules with windows of their own, tokens, retention."""
 
-import time
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from api_lab import DAY, ApiLab, api_lab, morning
+from api_lab import DAY, ApiLab, api_lab, morning, processor_seconds
 
 from tasks.core.errors import JobError, TryAgain
 from tasks.lab.apis.linkedin import LinkedInApi
@@ -285,7 +285,7 @@ def test_a_skeleton_is_a_text_ad_in_draft(lab: ApiLab) -> None:
 
 
 def test_rows_become_columns_fast(lab: ApiLab) -> None:
-    """At least 200,000 rows a second from decoded elements to a typed frame."""
+    """From decoded elements to a typed frame in no more than one and a half times what decoding their JSON takes."""
     day = {"year": 2026, "month": 1, "day": 5}
     numbers = {column.path: 12 for column in (*adapter._NUMBERS, *adapter._VIDEO)}
     money = {"costInLocalCurrency": "12.345678", "conversionValueInLocalCurrency": "0.000001"}
@@ -297,12 +297,11 @@ def test_rows_become_columns_fast(lab: ApiLab) -> None:
     platform._elements = lambda *_: rows
     account = Account("linkedin", "1", "", "USD", "UTC", "ENABLED")
     platform._rules_read["1"] = {}
-    rate = 0.0
-    for _ in range(3):  # the best of three: another process may hold the processor
-        started = time.perf_counter()
-        frame = platform._delivery(account, "ad", lab.today, lab.today)
-        rate = max(rate, len(rows) / (time.perf_counter() - started))
+    text = json.dumps(rows)
+    frame = platform._delivery(account, "ad", lab.today, lab.today)
+    shaping = processor_seconds(lambda: platform._delivery(account, "ad", lab.today, lab.today))
+    ratio = shaping / processor_seconds(lambda: json.loads(text))
     assert frame["cost_micros"].unique().to_list() == [12_345_678]
     assert frame["revenue_micros"].sum() == 60_000
     assert isinstance(frame, pl.DataFrame)
-    assert rate >= 200_000, f"{rate:,.0f} rows/s"
+    assert ratio <= 1.5, f"{ratio:.2f}"

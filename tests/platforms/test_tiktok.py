@@ -203,7 +203,7 @@ def test_a_mutation_that_takes_too_long_is_ambiguous(bench: Bench, monkeypatch: 
     platform = bench.platform()
     (account,) = platform.accounts()
     group, ad = (bench.load()[ADS].select("adgroup_id", "ad_id")).row(0)
-    bench.fault("delay", seconds=1.6, resource="/open_api/v1.3/ad/status/update/")
+    bench.fault("delay", seconds=600, resource="/open_api/v1.3/ad/status/update/")
     with pytest.raises(AmbiguousMutationError, match="read it back"):
         platform.set_ad_statuses(account.account_id, [AdStatus("c1", group, ad, "ENABLED")], validate_only=False)
 

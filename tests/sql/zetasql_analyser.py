@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def service() -> Any:
 
     CACHE.mkdir(parents=True, exist_ok=True)
     settings = CACHE / "cache.toml"  # beside the cache's own folder: wasmtime removes files it does not know from that
-    settings.write_text(f'[cache]\ndirectory = "{CACHE.resolve() / "compiled"}"\n', encoding="utf-8")
+    new = settings.with_suffix(f".{os.getpid()}")
+    new.write_text(f'[cache]\ndirectory = "{CACHE.resolve() / "compiled"}"\n', encoding="utf-8")
+    new.replace(settings)  # whole at any time: the other worker of a test run may be reading it
     plain = client.Config
 
     def cached() -> Any:

@@ -182,11 +182,11 @@ def bigquery_double(path: Path, statements: Path | None = None) -> Iterator[dict
     try:
         address = process.stdout.readline().strip()
         if not address:
-            raise RuntimeError(f"the BigQuery double did not start; exit code {process.wait(5)}")
+            raise RuntimeError(f"the BigQuery double did not start; exit code {process.wait(300)}")
         yield {"AELP2_BACKEND": "bigquery", "AELP2_GCP_PROJECT": PROJECT, "AELP2_BIGQUERY_ENDPOINT": address}
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(300)
         process.stdout.close()
 
 

@@ -229,7 +229,7 @@ def test_of_many_processes_one_inserts(environment: dict[str, str], warehouse: W
     processes = [context.Process(target=_claim, args=(environment, number, results)) for number in range(6)]
     for process in processes:
         process.start()
-    answers = dict(results.get(timeout=120) for _ in processes)
+    answers = dict(results.get(timeout=1200) for _ in processes)
     for process in processes:
         process.join()
     winners = [number for number, inserted in answers.items() if inserted]

@@ -56,7 +56,7 @@ class Bench:
 
     def __getattr__(self, method: str) -> Callable[..., Answer]:
         def run(*args: Any, env: dict[str, str] | None = None, **kwargs: Any) -> Answer:
-            return self.pool.submit(call, self.adapter, env or {}, method, args, kwargs).result(timeout=120)
+            return self.pool.submit(call, self.adapter, env or {}, method, args, kwargs).result(timeout=1200)
 
         return run
 

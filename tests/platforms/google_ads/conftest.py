@@ -24,7 +24,7 @@ class Adapter:
 
     def __getattr__(self, method: str) -> Any:
         def run(*args: Any, quota_wait_seconds: float = 300.0, **kwargs: Any) -> Answer:
-            return self._pool.submit(call, method, args, kwargs, quota_wait_seconds).result(timeout=120)
+            return self._pool.submit(call, method, args, kwargs, quota_wait_seconds).result(timeout=1200)
 
         return run
 
