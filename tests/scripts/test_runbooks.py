@@ -208,7 +208,7 @@ def test_the_commands_of_by_hand_lead_to_the_environment(clone: Path) -> None:
     with bigquery_double(clone / "double.duckdb") as double:
         own = {"PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "HOME": str(clone), "PYTHONPATH": str(ROOT)}
         env = {**own, "AELP2_BIGQUERY_ENDPOINT": double["AELP2_BIGQUERY_ENDPOINT"]}
-        done = subprocess.run(["bash", "-c", script], cwd=clone, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["bash", "-c", script], cwd=clone, env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"switches in BigQuery project {PROJECT}:") == 2
     assert "all: ON  mutations stopped" in done.stdout
