@@ -239,7 +239,9 @@ class LocalAirflow:
         Where the answer comes first and the task is queued again, Airflow 3.3.1 takes that late message for the end of the new
         part and fails the task; on a busy machine seconds go by. No person is that fast, and no script should be.
         """
-        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
+        tries = {task["task_id"]: task["try_number"] for task in self.api(OPERATOR).tasks(dag_id, run_id)}
+        # The number of the try: of a task that was cleared and waits again the log has told before.
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number={tries[task_id]},"
         heard = f"Received executor event with state success for task instance {key}"
         log, deadline = self.log_file("scheduler"), time.monotonic() + timeout_s
         while heard not in log.read_text(encoding="utf-8", errors="replace"):

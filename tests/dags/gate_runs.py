@@ -44,11 +44,19 @@ class GateRuns:
 
     def asked(self, run_id: str) -> None:
         """Wait until the approval waits for a person and the canary's gate for the approval, and the scheduler knows of both."""
+        self.review_waits(run_id)
+        self.gate_waits(run_id)
+
+    def review_waits(self, run_id: str) -> None:
+        """Wait until the approval waits for a person."""
         self.wait_for(APPROVAL, run_id, "review", "awaiting_input")
+        self.airflow.wait_until_parked(APPROVAL, run_id, "review")
+
+    def gate_waits(self, run_id: str) -> None:
+        """Wait until the gate of the canary waits for the approval ``run_id``."""
         at = self.operator.run(APPROVAL, run_id)["logical_date"]
         canary = until(lambda: self.operator.run_at(CANARY, at), f"the twin of {run_id}")
         self.wait_for(CANARY, canary["dag_run_id"], "gate", "deferred")
-        self.airflow.wait_until_parked(APPROVAL, run_id, "review")
         self.airflow.wait_until_parked(CANARY, canary["dag_run_id"], "gate")
 
     def wait_for(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:

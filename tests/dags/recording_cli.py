@@ -1,12 +1,14 @@
 """Stands where `aelp2` stands in the tests of the scheduler: writes down each call and ends as the test asks.
 
-The folder ``RECORDING_DIR`` holds ``calls.jsonl`` (what was called, by whom) and ``<run date>.json`` (command → exit code).
+The folder ``RECORDING_DIR`` holds ``calls.jsonl`` (what was called, by whom) and ``<run date>.json`` (command → exit code). While
+there is a ``<run date>.hold`` no job ends.
 Of the jobs' own rules it knows one, the one the gate relies on: without a recorded approval nothing after the gate works.
 """
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 _ACCOUNTS = (("google_ads", "1"), ("meta", "2"), ("x", "3"))
@@ -21,6 +23,8 @@ def main() -> int:
     run_date = options["run-date"]
     with (folder / "calls.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"command": command, "actor": os.environ["AELP2_ACTOR"], **options}) + "\n")
+    while (folder / f"{run_date}.hold").exists():
+        time.sleep(0.1)
     asked = folder / f"{run_date}.json"
     codes = json.loads(asked.read_text(encoding="utf-8")) if asked.exists() else {}
     if command == "list-accounts":

@@ -6,11 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
 from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import TaskDeferred
 from pod_manifests import IMAGES, KUBE_CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -359,6 +362,17 @@ def test_an_advertiser_without_experiments_or_server_events_has_no_red_dag(compo
         assert gate.trigger_rule.value == rule, dag_id
     uplift = composer_bag["uplift_weekly"]
     assert {"import_assignments", "validate_tables", "fit_uplift"} == _upstream(uplift.get_task("plan_audiences"))
+
+
+def test_a_gate_looks_before_it_waits(composer_bag: dict[str, DAG], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decided already opens it at once; else it waits in the trigger."""
+    gate: Any = composer_bag["budget_canary_daily"].get_task("gate")
+    context = {"logical_date": datetime(2026, 3, 2, 8, tzinfo=UTC)}
+    monkeypatch.setattr(ExternalTaskSensor, "poke", lambda *_: True)
+    gate.execute(context)
+    monkeypatch.setattr(ExternalTaskSensor, "poke", lambda *_: False)
+    with pytest.raises(TaskDeferred):
+        gate.execute(context)
 
 
 @pytest.mark.parametrize("what", ["budget", "bandit"])

@@ -176,7 +176,11 @@ def test_nothing_to_approve_ends_quietly(loop: Loop) -> None:
     """request-approval with exit code 99: both DAGs end green with every job skipped."""
     day = "2026-03-06"
     loop.exit_codes(day, {"request-approval": 99})
+    hold = loop.folder / f"{day}.hold"
+    hold.touch()
     run_id = loop.trigger(APPROVAL, day)
+    loop.gate_waits(run_id)
+    hold.unlink()
 
     state, tasks = loop.end(APPROVAL, run_id)
     assert ("success", {"success", "skipped"}) == (state, set(tasks.values()))
@@ -279,8 +283,7 @@ def test_a_gate_that_failed_with_its_approval_is_cleared_as_well(loop: Loop) -> 
 
     loop.exit_codes(day, {})
     loop.operator.clear_task(APPROVAL, run_id, "request_approval")
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
-    loop.airflow.wait_until_parked(APPROVAL, run_id, "review")
+    loop.review_waits(run_id)
     loop.approver.answer(APPROVAL, run_id, "review", "Approve")
     assert loop.end(APPROVAL, run_id)[0] == "success"
     assert loop.end(CANARY, canary)[1]["gate"] == "failed"
@@ -304,8 +307,7 @@ def test_a_review_that_was_marked_by_hand_can_still_be_answered(loop: Loop) -> N
     loop.end(CANARY, canary)
 
     loop.operator.clear_task(APPROVAL, run_id, "review")
-    loop.wait_for(APPROVAL, run_id, "review", "awaiting_input")
-    loop.airflow.wait_until_parked(APPROVAL, run_id, "review")
+    loop.review_waits(run_id)
     loop.approver.answer(APPROVAL, run_id, "review", "Approve")
     state, tasks = loop.end(APPROVAL, run_id)
     assert (state, tasks["record_approval"]) == ("success", "success")
