@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
+from airflow.providers.standard.triggers.external_task import WorkflowTrigger
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from pod_manifests import IMAGES, KUBE_CONFIG
@@ -371,8 +372,9 @@ def test_a_gate_looks_before_it_waits(composer_bag: dict[str, DAG], monkeypatch:
     monkeypatch.setattr(ExternalTaskSensor, "poke", lambda *_: True)
     gate.execute(context)
     monkeypatch.setattr(ExternalTaskSensor, "poke", lambda *_: False)
-    with pytest.raises(TaskDeferred):
+    with pytest.raises(TaskDeferred) as deferred:
         gate.execute(context)
+    assert type(deferred.value.trigger) is WorkflowTrigger  # Composer's triggerer knows no code of ours
 
 
 @pytest.mark.parametrize("what", ["budget", "bandit"])

@@ -209,11 +209,11 @@ def bag(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_what_runs_in_scheduler_and_triggerer_is_airflows_own(bag: tuple[str, dict[str, list[str]]]) -> None:
-    """Timetables and what defers come with Airflow or a provider; jobs never defer, and none is a process of a worker."""
+    """Timetables are of Airflow; the gate alone defers, to a trigger of Airflow; no job runs as a process of a worker."""
     _, found = bag
     assert found["timetables"]
-    assert all(module.startswith("airflow.") for module in found["timetables"] + found["deferrable"])
-    assert found["deferrable"] == ["airflow.providers.standard.sensors.external_task"]
+    assert all(module.startswith("airflow.") for module in found["timetables"])
+    assert found["deferrable"] == ["aelp2_airflow.approval"]  # whose trigger is asked in tests/dags/test_dag_bag.py
     assert "aelp2_airflow.local_job" not in found["operators"] + found["modules"]
 
 
