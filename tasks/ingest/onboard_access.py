@@ -145,8 +145,13 @@ def candidate(
     with tempfile.TemporaryDirectory(prefix=".checking-", dir=home if beside_stored else None) as folder:
         salt = Path(folder) / "salt"
         load_salt(salt, may_create=True)
-        trial = replace(settings, credentials_dir=Path(folder), name_salt_file=salt)
-        trial = replace(trial, google_ads_config=None, google_ads_login_customer_id=None)
+        trial = replace(
+            settings,
+            credentials_dir=Path(folder),
+            name_salt_file=salt,
+            google_ads_config=None,
+            google_ads_login_customer_id=None,
+        )
         file = credentials_file(trial, platform)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
